@@ -1,0 +1,1 @@
+"""The deterministic engine: a pure core and the shell that reads, applies, publishes and recovers."""

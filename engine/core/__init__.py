@@ -1,0 +1,69 @@
+"""
+The pure state machine's public surface: allocate, apply_batch, hashes, snapshot and restore, views, invariants.
+
+    states = allocate()
+    applied, events_count, status = apply_batch(states, batch, first, count)
+    happened = events_of(states, events_count)          # EVENT records, until the next call
+
+Nothing here knows Redis, Postgres, a clock or a log. A batch is `shared.wire.Batch` or anything with its two arrays.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from engine.core import kernel
+from engine.core.apply import batch_apply
+from engine.core.inspect import account_of, accounts_of, header, market_views, markets_of, orders_of, positions_of
+from engine.core.invariants import invariants
+from engine.core.snapshot import (
+    SnapshotMismatch,
+    hashes,
+    restore,
+    snapshot_copy,
+    snapshot_document,
+    snapshot_size,
+)
+from engine.core.state import allocate
+from shared.records import COMMAND_WORDS, CONFIG_WORDS
+
+__all__ = [
+    "SnapshotMismatch",
+    "account_of",
+    "accounts_of",
+    "allocate",
+    "apply_batch",
+    "events_of",
+    "hashes",
+    "header",
+    "invariants",
+    "market_views",
+    "markets_of",
+    "orders_of",
+    "positions_of",
+    "restore",
+    "snapshot_copy",
+    "snapshot_document",
+    "snapshot_size",
+]
+
+
+def apply_batch(states: np.ndarray, batch: Any, first: int, count: int) -> tuple[int, int, int]:
+    """
+    Apply commands first … first + count − 1 of a batch; return (applied, events, BatchStatus).
+
+    A status other than DONE ends the call early; go on from `first + applied`. After EVENTS_FULL read the events and
+    call again with the same entry first: it goes on where it stood.
+    """
+    records, configs = batch.commands, batch.configs
+    words = records.view(np.int64).reshape(-1, COMMAND_WORDS)
+    config_words = configs.view(np.int64).reshape(-1, CONFIG_WORDS)
+    if not kernel.JIT:
+        records, configs = records.view(np.recarray), configs.view(np.recarray)
+    applied, events_count, status = batch_apply(states, records, words, configs, config_words, first, count)
+    return int(applied), int(events_count), int(status)
+
+
+def events_of(states: np.ndarray, events_count: int) -> np.ndarray:
+    """Return the events of the last call: EVENT[events_count], valid until the next one."""
+    return states.view(np.ndarray)[0]["events"][:events_count]

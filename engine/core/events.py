@@ -1,0 +1,279 @@
+"""
+The output buffer: one `emit_*` per event kind; reads the state, writes `events` alone.
+
+An event carries its market's scales, so that it can be printed long after the state has moved on. Accounts below 100
+(the venue's own) have no post-images and no ledger legs.
+"""
+
+from numpy import int64
+
+from engine.core import margin, tables
+from engine.core.kernel import kernel
+from engine.core.limits import EVENTS_CAPACITY, EVENTS_STEP_MAX
+from shared.codes import ACCOUNT_FIRST, EventKind
+from shared.records import CLIENT_ID_WORDS
+
+MARKET_NONE = -1
+
+
+@kernel
+def room(state):
+    """Return whether one more step of an entry fits into the buffer."""
+    return state.events_count + EVENTS_STEP_MAX <= EVENTS_CAPACITY
+
+
+@kernel
+def event_begin(state, kind, market_row):
+    """Return the next event, its cause, time, kind and market filled in."""
+    assert state.events_count < EVENTS_CAPACITY
+    event = state.events[state.events_count]
+    state.events_count += 1
+    state.entry_events += 1
+    event.seq = state.header.seq
+    event.log_time_us = state.header.log_time_us
+    event.kind = kind
+    event.market = MARKET_NONE
+    if market_row >= 0:
+        market = state.markets[market_row]
+        event.market = market.market_id
+        event.tick_e12 = market.config.tick_e12
+        event.lot_e12 = market.config.lot_e12
+    return event
+
+
+@kernel
+def emit_order_response(state, command, account_id, result, order_id, position_id, first_seq):
+    """Answer one instruction; ids are 0 when there are none."""
+    event = event_begin(state, int64(EventKind.ORDER_RESPONSE), int64(MARKET_NONE))
+    event.account = account_id
+    event.request_hi = command.request_hi
+    event.request_lo = command.request_lo
+    event.op = command.op
+    event.result = result
+    event.order_id = order_id
+    event.position_id = position_id
+    event.first_seq = first_seq
+
+
+@kernel
+def order_put(event, order):
+    """Copy what both order events say of an order."""
+    event.account = order.account_id
+    event.order_id = order.order_id
+    event.position_id = order.position_id
+    event.side = order.side
+    event.order_kind = order.kind
+    event.tif = order.tif
+    event.status = order.status
+    event.qty_lots = order.qty_lots
+    event.qty_filled_lots = order.qty_filled_lots
+    event.price_ticks = order.price_ticks
+    event.price_trigger_ticks = order.price_trigger_ticks
+    event.trigger_by = order.trigger_by
+    event.post_only = order.post_only
+    event.reduce_only = order.reduce_only
+    event.reserved_e6 = order.reserved_e6
+    event.opened_us = order.placed_us
+    for word in range(CLIENT_ID_WORDS):
+        event.client_order_id[word] = order.client_order_id[word]
+
+
+@kernel
+def emit_order_changed(state, order_row):
+    """State an order as it stands."""
+    order = state.orders[order_row]
+    event = event_begin(state, int64(EventKind.ORDER_CHANGED), int64(order.market_id) - 1)
+    order_put(event, order)
+
+
+@kernel
+def emit_closed_order(state, order_row, reason):
+    """State an order's whole life at its end."""
+    order = state.orders[order_row]
+    market_row = int64(order.market_id) - 1
+    event = event_begin(state, int64(EventKind.CLOSED_ORDER), market_row)
+    order_put(event, order)
+    event.reason = reason
+    event.fee_e6 = order.fee_e6
+    event.pnl_e6 = order.pnl_e6
+    event.closed_us = state.header.log_time_us
+    event.price_average_e4 = margin.price_average_e4(
+        order.filled_e6, order.qty_filled_lots, state.markets[market_row].config.unit_e6
+    )
+
+
+@kernel
+def emit_fill(state, order_row, position_id, maker, lots, price_ticks, fee_e6, pnl_e6):
+    """State one execution of a user's order; takes the next fill id."""
+    order = state.orders[order_row]
+    event = event_begin(state, int64(EventKind.FILL), int64(order.market_id) - 1)
+    event.account = order.account_id
+    event.order_id = order.order_id
+    event.position_id = position_id
+    event.fill_id = state.venue.fill_next
+    state.venue.fill_next += 1
+    event.side = order.side
+    event.maker = maker
+    event.qty_lots = lots
+    event.price_ticks = price_ticks
+    event.fee_e6 = fee_e6
+    event.pnl_e6 = pnl_e6
+
+
+@kernel
+def emit_trade(state, market_row, lots, price_ticks, side):
+    """State one execution as the market sees it; `side` is the taker's."""
+    event = event_begin(state, int64(EventKind.TRADE), market_row)
+    event.qty_lots = lots
+    event.price_ticks = price_ticks
+    event.side = side
+
+
+@kernel
+def emit_position_changed(state, position_row):
+    """State a position as it stands, with its SL, TP and liquidation price."""
+    position = state.positions[position_row]
+    market_row = int64(position.market_id) - 1
+    unit_e6 = state.markets[market_row].config.unit_e6
+    event = event_begin(state, int64(EventKind.POSITION_CHANGED), market_row)
+    event.account = position.account_id
+    event.position_id = position.position_id
+    event.position_kind = position.kind
+    event.qty_lots = position.lots
+    event.leverage = position.leverage
+    event.price_average_e4 = margin.price_average_e4(abs(position.cost_e6), abs(position.lots), unit_e6)
+    event.cost_e6 = position.cost_e6
+    event.margin_e6 = position.margin_e6
+    event.price_liquidation_ticks = margin.threshold_ticks(state, position_row)
+    event.take_profit_id = position.take_profit_id
+    event.stop_loss_id = position.stop_loss_id
+    if position.take_profit_id != 0:
+        order = state.orders[tables.index_find(state.orders_index, position.take_profit_id, int64(0), int64(0))]
+        event.take_profit_ticks = order.price_trigger_ticks
+        event.take_profit_by = order.trigger_by
+    if position.stop_loss_id != 0:
+        order = state.orders[tables.index_find(state.orders_index, position.stop_loss_id, int64(0), int64(0))]
+        event.stop_loss_ticks = order.price_trigger_ticks
+        event.stop_loss_by = order.trigger_by
+    event.pnl_e6 = position.pnl_e6
+    event.fee_e6 = position.fees_e6
+    event.opened_us = position.opened_us
+
+
+@kernel
+def emit_closed_position(state, position_row, direction_sign, reason):
+    """State a position's whole life at its end; direction_sign is what it was."""
+    position = state.positions[position_row]
+    market_row = int64(position.market_id) - 1
+    unit_e6 = state.markets[market_row].config.unit_e6
+    event = event_begin(state, int64(EventKind.CLOSED_POSITION), market_row)
+    event.account = position.account_id
+    event.position_id = position.position_id
+    event.position_kind = position.kind
+    event.side = direction_sign
+    event.qty_lots = position.exit_lots
+    event.price_average_e4 = margin.price_average_e4(position.entry_e6, position.entry_lots, unit_e6)
+    event.price_exit_e4 = margin.price_average_e4(position.exit_e6, position.exit_lots, unit_e6)
+    event.pnl_e6 = position.pnl_e6
+    event.fee_e6 = position.fees_e6
+    event.reason = reason
+    event.opened_us = position.opened_us
+    event.closed_us = state.header.log_time_us
+
+
+@kernel
+def emit_account_changed(state, account_row):
+    """State a user's balances as they stand."""
+    account = state.accounts[account_row]
+    if account.account_id < ACCOUNT_FIRST:
+        return
+    event = event_begin(state, int64(EventKind.ACCOUNT_CHANGED), int64(MARKET_NONE))
+    event.account = account.account_id
+    event.free_e6 = account.free_e6
+    event.reserved_e6 = account.reserved_e6
+
+
+@kernel
+def emit_account_opened(state, account_row):
+    """State a new account."""
+    account = state.accounts[account_row]
+    event = event_begin(state, int64(EventKind.ACCOUNT_OPENED), int64(MARKET_NONE))
+    event.account = account.account_id
+    event.owner_hi = account.owner_hi
+    event.owner_lo = account.owner_lo
+
+
+@kernel
+def emit_ledger(state, account_row, amount_e6, counter, reason, reference):
+    """State one leg of a move; `counter` is an account id, or a position's id negated."""
+    account = state.accounts[account_row]
+    if account.account_id < ACCOUNT_FIRST or amount_e6 == 0:
+        return
+    event = event_begin(state, int64(EventKind.LEDGER), int64(MARKET_NONE))
+    event.account = account.account_id
+    event.amount_e6 = amount_e6
+    event.counter = counter
+    event.reason = reason
+    event.reference = reference
+    event.free_e6 = account.free_e6
+
+
+@kernel
+def emit_trigger_fired(state, order_row, price_ticks):
+    """State that a dormant order woke at a price of its source."""
+    order = state.orders[order_row]
+    event = event_begin(state, int64(EventKind.TRIGGER_FIRED), int64(order.market_id) - 1)
+    event.account = order.account_id
+    event.order_id = order.order_id
+    event.position_id = order.position_id
+    event.price_trigger_ticks = order.price_trigger_ticks
+    event.trigger_by = order.trigger_by
+    event.price_ticks = price_ticks
+
+
+@kernel
+def emit_liquidation(state, position_row, order_id, lots, price_ticks, fee_e6):
+    """State that a position is closed by force."""
+    position = state.positions[position_row]
+    market_row = int64(position.market_id) - 1
+    event = event_begin(state, int64(EventKind.LIQUIDATION), market_row)
+    event.account = position.account_id
+    event.position_id = position.position_id
+    event.order_id = order_id
+    event.qty_lots = lots
+    event.price_ticks = price_ticks
+    event.price_mark_ticks = state.markets[market_row].mark_ticks
+    event.fee_e6 = fee_e6
+
+
+@kernel
+def emit_deficit(state, position_row, payer, amount_e6):
+    """State what the venue paid for a position that lost more than its margin."""
+    position = state.positions[position_row]
+    event = event_begin(state, int64(EventKind.DEFICIT), int64(position.market_id) - 1)
+    event.account = position.account_id
+    event.position_id = position.position_id
+    event.counter = payer
+    event.amount_e6 = amount_e6
+
+
+@kernel
+def emit_candle(state, market_row, minute_ms):
+    """State the minute that log time has left."""
+    market = state.markets[market_row]
+    event = event_begin(state, int64(EventKind.CANDLE), market_row)
+    event.minute_ms = minute_ms
+    event.open_x2 = market.candle_open_x2
+    event.high_x2 = market.candle_high_x2
+    event.low_x2 = market.candle_low_x2
+    event.close_x2 = market.candle_close_x2
+    event.quotes = market.candle_quotes
+
+
+@kernel
+def emit_market_changed(state, market_row, config_words):
+    """State a market's parameters; config_words are its configuration as words."""
+    event = event_begin(state, int64(EventKind.MARKET_CHANGED), market_row)
+    event.status = state.markets[market_row].state
+    for word in range(len(config_words)):
+        event.config[word] = config_words[word]

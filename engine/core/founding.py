@@ -1,0 +1,138 @@
+"""The first entry of a venue: its configuration, its own accounts, the house's positions; and the room for accounts."""
+
+from numpy import int64
+
+from engine.core import commands, events, ladder, ledger, positions, tables
+from engine.core.kernel import kernel
+from engine.core.limits import ACCOUNTS_CAPACITY, KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
+from engine.core.state import LAG_NONE
+from shared.codes import (
+    ACCOUNT_EXTERNAL,
+    ACCOUNT_FIRST,
+    ACCOUNT_HOUSE,
+    ACCOUNT_INSURANCE,
+    LedgerReason,
+    MarketState,
+    PositionKind,
+    ResultCode,
+)
+from shared.records import VENUE_WORDS
+
+
+@kernel
+def genesis_apply(state, record, configs, config_words):
+    """Found the venue; a second genesis is counted and changes nothing."""
+    if state.venue.markets_count > 0:
+        return
+    header = state.header
+    header.log_time_us = record.ts_us
+    header.tick_time_us = record.ts_us
+    header.rules = record.rules
+    header.minute = record.ts_us // MINUTE_US
+    header.keyframe_slot = record.ts_us // KEYFRAME_US
+    header.lag_minute = header.minute
+    for word in range(VENUE_WORDS):
+        header.venue[word] = record.venue[word]
+    for minute in range(LAG_MINUTES):
+        header.lag_us[minute] = LAG_NONE
+    venue_begin(state, record)
+    for index in range(record.config_count):
+        market_begin(state, int64(index), configs, config_words, record.config_first + index)
+    insurance_e6 = record.insurance_balance_e6
+    ledger.transfer(
+        state,
+        int64(ACCOUNT_EXTERNAL),
+        int64(ACCOUNT_INSURANCE),
+        insurance_e6,
+        int64(LedgerReason.DEPOSIT),
+        int64(0),
+    )
+
+
+@kernel
+def venue_begin(state, record):
+    """Fill the venue's parameters and counters, and open its own accounts."""
+    venue = state.venue
+    venue.account_next = ACCOUNT_FIRST
+    venue.order_next = 1
+    venue.position_next = ACCOUNT_FIRST
+    venue.fill_next = 1
+    venue.priority_next = 1
+    venue.starting_balance_e6 = record.starting_balance_e6
+    venue.request_window_ms = record.request_window_ms
+    venue.accounts_max = record.accounts_max
+    venue.orders_max = record.orders_max
+    venue.positions_max = record.positions_max
+    venue.requests_max = record.requests_max
+    venue.orders_open_max = record.orders_open_max
+    venue.triggers_open_max = record.triggers_open_max
+    venue.positions_open_max = record.positions_open_max
+    for account_id in range(ACCOUNT_EXTERNAL, ACCOUNT_INSURANCE + 1):
+        state.accounts[account_id].account_id = account_id
+        state.accounts[account_id].opened_us = record.ts_us
+        commands.account_link(state, int64(account_id))
+
+
+@kernel
+def market_begin(state, market_row, configs, config_words, config_row):
+    """Register one market, open, with the house's empty position in it."""
+    market = state.markets[market_row]
+    market.market_id = market_row + 1
+    config = configs[config_row]
+    config_copy(market.config, config)
+    market.state = int64(MarketState.OPEN)
+    state.venue.markets_count = market_row + 1
+    state.feeds[market_row].update_id = -1
+    ladders_clear(state, market_row)
+    position_id = market_row + 1
+    row = positions.position_acquire(
+        state, int64(ACCOUNT_HOUSE), market_row, int64(PositionKind.NET), int64(1), position_id
+    )
+    assert row != ROW_NONE
+    events.emit_market_changed(state, market_row, config_words[config_row])
+
+
+@kernel
+def ladders_clear(state, market_row):
+    """Make a market's ladders empty ones; also on restore."""
+    for number in range(LADDERS_COUNT):
+        ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number])
+
+
+@kernel
+def config_copy(target, source):
+    """Copy a market's configuration."""
+    for word in range(len(source.market)):
+        target.market[word] = source.market[word]
+    target.tick_e12 = source.tick_e12
+    target.lot_e12 = source.lot_e12
+    target.unit_e6 = source.unit_e6
+    target.leverage_max = source.leverage_max
+    target.fee_maker_ppm = source.fee_maker_ppm
+    target.fee_taker_ppm = source.fee_taker_ppm
+    target.fee_liquidation_ppm = source.fee_liquidation_ppm
+    target.spread_max_ppm = source.spread_max_ppm
+    target.spike_ppm = source.spike_ppm
+    target.mark_band_ppm = source.mark_band_ppm
+    target.price_band_ppm = source.price_band_ppm
+    target.price_age_max_ms = source.price_age_max_ms
+    target.notional_min_e6 = source.notional_min_e6
+    target.order_lots_max = source.order_lots_max
+    target.open_interest_lots_max = source.open_interest_lots_max
+    target.tiers_count = source.tiers_count
+    for tier in range(len(source.tiers)):
+        target.tiers[tier].floor_e6 = source.tiers[tier].floor_e6
+        target.tiers[tier].mmr_ppm = source.tiers[tier].mmr_ppm
+        target.tiers[tier].leverage_max = source.tiers[tier].leverage_max
+        target.tiers[tier].amount_e6 = source.tiers[tier].amount_e6
+
+
+@kernel
+def account_open_validate(state, record):
+    """Return ACCOUNT_SLOTS_EXHAUSTED when a new owner finds no room."""
+    if tables.index_find(state.owners_index, record.owner_hi, record.owner_lo, int64(0)) != ROW_NONE:
+        return int64(ResultCode.OK)
+    users = state.venue.account_next - ACCOUNT_FIRST
+    if users >= state.venue.accounts_max or users + ACCOUNT_FIRST >= ACCOUNTS_CAPACITY:
+        return int64(ResultCode.ACCOUNT_SLOTS_EXHAUSTED)
+    return int64(ResultCode.OK)

@@ -1,0 +1,149 @@
+"""What a shell or a tool wants to read of a state, as plain Python values; reads only."""
+
+from typing import Any
+
+import numpy as np
+
+from engine.core import limits, margin, prices, tables
+from engine.core.kernel import kernel
+from shared import units
+from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, MarketState, OrderKind, OrderStatus, Side
+
+_IGNORES = [reason.name.lower() for reason in IgnoreReason]
+
+
+def header(states: np.ndarray) -> dict[str, Any]:
+    """Return where the state stands: seq, times, rules, leader, last events id, feed."""
+    row = states.view(np.ndarray)[0]["header"]
+    return {
+        "seq": int(row["seq"]),
+        "log_time_us": int(row["log_time_us"]),
+        "tick_time_us": int(row["tick_time_us"]),
+        "rules": int(row["rules"]),
+        "lead_seq": int(row["lead_seq"]),
+        "leader": units.text_of_words(row["leader"].tolist()),
+        "events_last": (int(row["events_seq"]), int(row["events_chunk"])),
+        "venue": units.text_of_words(row["venue"].tolist()),
+        "feed_session": units.text_of_words(row["feed_session"].tolist()),
+        "feed_source": units.text_of_words(row["feed_source"].tolist()),
+        "feed_status": FeedStatus(int(row["feed_status"])).name.lower(),
+        "keyframe_slot": int(row["keyframe_slot"]),
+    }
+
+
+def markets_of(states: np.ndarray) -> list[str]:
+    """Return the market names; a market's id is its place plus one."""
+    state = states.view(np.ndarray)[0]
+    rows = state["markets"][: int(state["venue"]["markets_count"])]
+    return [units.text_of_words(row["config"]["market"].tolist()) for row in rows]
+
+
+@kernel
+def market_fresh(states, market_row):
+    """Return whether a market is fresh, for the shell."""
+    return prices.fresh(states[0], market_row)
+
+
+def market_views(states: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Return each market's public figures, decimals as text, counters as integers."""
+    state = states.view(np.ndarray)[0]
+    head = state["header"]
+    views = {}
+    for index, name in enumerate(markets_of(states)):
+        market, feed = state["markets"][index], state["feeds"][index]
+        tick_e12, lot_e12 = int(market["config"]["tick_e12"]), int(market["config"]["lot_e12"])
+        ticks, lots = units.decimals_of(tick_e12), units.decimals_of(lot_e12)
+        halves = units.decimals_of(tick_e12 // 2)
+        house = state["positions"][int(state["market_links"][index]["house_row"])]
+        view: dict[str, Any] = {
+            key: units.decimal_text(int(market[field]) * tick_e12, ticks)
+            for key, field in (("bid", "bid_ticks"), ("ask", "ask_ticks"), ("mark", "mark_ticks"), ("index", "index_ticks"))
+            if market[field] > 0
+        }
+        view["bid_qty"] = units.decimal_text(int(market["bid_lots"]) * lot_e12, lots)
+        view["ask_qty"] = units.decimal_text(int(market["ask_lots"]) * lot_e12, lots)
+        view["funding_rate"] = units.decimal_text(int(market["funding_rate_ppb"]) * 1000, 9)
+        view["funding_next_ms"] = int(market["funding_next_ms"])
+        view["quote_us"], view["mark_us"] = int(market["quote_us"]), int(market["mark_us"])
+        view["fresh"] = int(market_fresh(states, index))
+        view["state"] = MarketState(int(market["state"])).name.lower()
+        view["accepted"] = int(feed["quotes_accepted"])
+        view["ignored"] = {
+            _IGNORES[code]: int(count) for code, count in enumerate(feed["quotes_ignored"][: len(_IGNORES)]) if count
+        }
+        view["candle"] = {
+            "minute_ms": int(head["minute"]) * (limits.MINUTE_US // 1000),
+            "quotes": int(market["candle_quotes"]),
+        }
+        for key in ("open", "high", "low", "close"):
+            if market["candle_close_x2"] > 0:
+                view["candle"][key] = units.decimal_text(int(market[f"candle_{key}_x2"]) * tick_e12 // 2, halves)
+        view["open_interest"] = units.decimal_text(int(market["open_interest_lots"]) * lot_e12, lots)
+        view["house_lots"] = int(house["lots"])
+        view["seq"], view["log_time_us"] = int(head["seq"]), int(head["log_time_us"])
+        views[name] = view
+    return views
+
+
+def account_of(states: np.ndarray, account_id: int) -> dict[str, int] | None:
+    """Return one account's balances in micro-USDC, or None."""
+    state = states.view(np.ndarray)[0]
+    if not (1 <= account_id <= 4 or ACCOUNT_FIRST <= account_id < int(state["venue"]["account_next"])):
+        return None
+    row = state["accounts"][int(tables.account_row(account_id))]
+    return {name: int(row[name]) for name in ("account_id", "free_e6", "reserved_e6", "opened_us", "frozen")}
+
+
+def accounts_of(states: np.ndarray) -> list[dict[str, int]]:
+    """Return every account, the venue's own first."""
+    state = states.view(np.ndarray)[0]
+    ids = [*range(1, 5), *range(ACCOUNT_FIRST, int(state["venue"]["account_next"]))]
+    return [found for found in (account_of(states, account_id) for account_id in ids) if found is not None]
+
+
+@kernel
+def position_threshold(states, row):
+    """Return a position's liquidation threshold in ticks, for the shell; 0 none."""
+    return margin.threshold_ticks(states[0], row)
+
+
+def _row_dict(row: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a record as a dict of Python integers."""
+    names = [name for name in row.dtype.names if name not in skip]
+    return {name: int(row[name]) for name in names}
+
+
+def positions_of(states: np.ndarray, account_id: int | None = None) -> list[dict[str, Any]]:
+    """Return positions by id, of one account or of all, with market name, side and threshold."""
+    state = states.view(np.ndarray)[0]
+    names = markets_of(states)
+    rows = state["positions"][1 : int(state["positions_table"]["top"]) + 1]
+    chosen = np.flatnonzero(rows["position_id"]) if account_id is None else np.flatnonzero(
+        (rows["position_id"] > 0) & (rows["account_id"] == account_id)
+    )
+    found = []
+    for index in chosen[np.argsort(rows["position_id"][chosen])]:
+        row = _row_dict(rows[index], ("pad",))
+        row["market"] = names[row["market_id"] - 1]
+        row["threshold_ticks"] = int(position_threshold(states, int(index) + 1))
+        found.append(row)
+    return found
+
+
+def orders_of(states: np.ndarray, account_id: int | None = None) -> list[dict[str, Any]]:
+    """Return live orders by id, of one account or of all, codes as lower-case names."""
+    state = states.view(np.ndarray)[0]
+    names = markets_of(states)
+    rows = state["orders"][1 : int(state["orders_table"]["top"]) + 1]
+    chosen = np.flatnonzero(rows["order_id"]) if account_id is None else np.flatnonzero(
+        (rows["order_id"] > 0) & (rows["account_id"] == account_id)
+    )
+    found = []
+    for index in chosen[np.argsort(rows["order_id"][chosen])]:
+        row = _row_dict(rows[index], ("client_order_id",))
+        row["client_order_id"] = units.text_of_words(rows[index]["client_order_id"].tolist())
+        row["market"] = names[row["market_id"] - 1]
+        row["side"], row["kind"] = Side(row["side"]).name.lower(), OrderKind(row["kind"]).name.lower()
+        row["status"] = OrderStatus(row["status"]).name.lower()
+        found.append(row)
+    return found

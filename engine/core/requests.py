@@ -1,0 +1,188 @@
+"""
+The memory of request ids: what was accepted is answered once, what was refused cannot come back from behind.
+
+Kept in an index by (account, id) and in a heap by expiry, so that forgetting costs O(log n) and happens exactly on time.
+"""
+
+from numpy import int64
+
+from engine.core import tables
+from engine.core.kernel import kernel
+from engine.core.limits import INSTRUCTION_LATE_US, ROW_NONE
+from shared.codes import ResultCode
+
+DIGEST_PRIME = 2**31 - 1
+ENVELOPE_WORDS = 2  # seq and ts lead a command and are no part of its body
+UUID_VERSION_7 = 7
+
+
+@kernel
+def body_digest(words):
+    """
+    Return a 62-bit digest of a command's body: two polynomial lanes over its words, without seq and ts.
+
+    Shapes: words int64[COMMAND_WORDS].
+    """
+    left = int64(17)
+    right = int64(31)
+    for index in range(ENVELOPE_WORDS, len(words)):
+        low = words[index] & 0x7FFFFFFF
+        high = (words[index] >> 31) & 0x7FFFFFFF
+        left = (left * 1_000_003 + low) % DIGEST_PRIME
+        left = (left * 1_000_003 + high) % DIGEST_PRIME
+        right = (right * 69_069 + high) % DIGEST_PRIME
+        right = (right * 69_069 + low) % DIGEST_PRIME
+    return (left << 31) | right
+
+
+@kernel
+def id_time_us(request_hi, request_lo):
+    """Return the time that a UUIDv7 carries, or 0 for any other id."""
+    if (request_hi >> 12) & 0xF != UUID_VERSION_7 or (request_lo >> 62) & 0x3 != 2:
+        return int64(0)
+    return ((request_hi >> 16) & 0xFFFFFFFFFFFF) * 1000
+
+
+@kernel
+def request_find(state, command):
+    """Return the row that remembers this id of this account, or ROW_NONE."""
+    return tables.index_find(state.requests_index, command.account, command.request_hi, command.request_lo)
+
+
+@kernel
+def request_check(state, command, digest):
+    """
+    Return (code, first_seq): may this id be used now?
+
+    Codes:  REQUEST_REPEATED, REQUEST_ID_REUSED, REQUEST_SUPERSEDED, REQUEST_TOO_OLD, REQUEST_ID_EARLY,
+            REQUEST_MEMORY_FULL, OK.
+    """
+    row = request_find(state, command)
+    if row != ROW_NONE:
+        request = state.requests[row]
+        if request.result == int64(ResultCode.OK):
+            if request.digest == digest:
+                return int64(ResultCode.REQUEST_REPEATED), request.request_id
+            return int64(ResultCode.REQUEST_ID_REUSED), int64(0)
+        if command.ts_us <= request.ts_us:
+            return int64(ResultCode.REQUEST_SUPERSEDED), int64(0)
+    time_us = id_time_us(command.request_hi, command.request_lo)
+    now_us = state.header.log_time_us
+    if time_us != 0:
+        if now_us - time_us > state.venue.request_window_ms * 1000:
+            return int64(ResultCode.REQUEST_TOO_OLD), int64(0)
+        if time_us - now_us > INSTRUCTION_LATE_US:
+            return int64(ResultCode.REQUEST_ID_EARLY), int64(0)
+    if row == ROW_NONE and state.requests_table.live >= state.venue.requests_max:
+        return int64(ResultCode.REQUEST_MEMORY_FULL), int64(0)
+    return int64(ResultCode.OK), int64(0)
+
+
+@kernel
+def request_remember(state, command, digest, result):
+    """Remember an instruction's final result; a refusal only until it is too late to send it again."""
+    accepted = result == int64(ResultCode.OK)
+    expires_us = command.ts_us + INSTRUCTION_LATE_US
+    if accepted:
+        time_us = id_time_us(command.request_hi, command.request_lo)
+        expires_us = max(command.ts_us, time_us) + state.venue.request_window_ms * 1000
+    if expires_us < state.header.log_time_us:
+        return
+    row = request_find(state, command)
+    if row != ROW_NONE:
+        request_forget(state, row)
+    if state.requests_table.live >= state.venue.requests_max:
+        return
+    row = tables.row_acquire(state.requests_table, state.request_links)
+    assert row != ROW_NONE
+    request = state.requests[row]
+    request.request_id = state.header.seq
+    request.account_id = command.account
+    request.request_hi = command.request_hi
+    request.request_lo = command.request_lo
+    request.ts_us = command.ts_us
+    request.expires_us = expires_us
+    request.digest = digest
+    request.result = result
+    request_link(state, row)
+
+
+@kernel
+def request_link(state, row):
+    """Put a remembered request into the index and the heap; also on restore."""
+    request = state.requests[row]
+    tables.index_insert(state.requests_index, request.account_id, request.request_hi, request.request_lo, row)
+    heap_rise(state, state.requests_table.live - 1, row)
+
+
+@kernel
+def request_forget(state, row):
+    """Drop one remembered request."""
+    request = state.requests[row]
+    tables.index_remove(state.requests_index, request.account_id, request.request_hi, request.request_lo)
+    at = int64(state.request_links[row].heap_at)
+    last_at = state.requests_table.live - 1
+    last = int64(state.request_heap[last_at])
+    request.request_id = 0
+    request.account_id = 0
+    request.request_hi = 0
+    request.request_lo = 0
+    request.ts_us = 0
+    request.expires_us = 0
+    request.digest = 0
+    request.result = 0
+    tables.row_release(state.requests_table, state.request_links, row)
+    if last != row:
+        heap_sink(state, at, last)
+        heap_rise(state, int64(state.request_links[last].heap_at), last)
+
+
+@kernel
+def requests_expire(state):
+    """Forget everything whose time log time has passed."""
+    while state.requests_table.live > 0:
+        row = int64(state.request_heap[0])
+        if state.requests[row].expires_us >= state.header.log_time_us:
+            return
+        request_forget(state, row)
+
+
+@kernel
+def heap_place(state, at, row):
+    """Write one heap cell and the link back to it."""
+    state.request_heap[at] = row
+    state.request_links[row].heap_at = at
+
+
+@kernel
+def heap_rise(state, at, row):
+    """Move a row up from cell `at` until its parent expires no later."""
+    expires_us = state.requests[row].expires_us
+    while at > 0:
+        parent_at = (at - 1) // 2
+        parent = int64(state.request_heap[parent_at])
+        if state.requests[parent].expires_us <= expires_us:
+            break
+        heap_place(state, at, parent)
+        at = parent_at
+    heap_place(state, at, row)
+
+
+@kernel
+def heap_sink(state, at, row):
+    """Move a row down from cell `at` until its children expire no earlier; the heap holds requests_table.live rows."""
+    expires_us = state.requests[row].expires_us
+    count = state.requests_table.live
+    while 2 * at + 1 < count:
+        child_at = 2 * at + 1
+        child = int64(state.request_heap[child_at])
+        if child_at + 1 < count:
+            other = int64(state.request_heap[child_at + 1])
+            if state.requests[other].expires_us < state.requests[child].expires_us:
+                child_at += 1
+                child = other
+        if state.requests[child].expires_us >= expires_us:
+            break
+        heap_place(state, at, child)
+        at = child_at
+    heap_place(state, at, row)

@@ -1,0 +1,207 @@
+"""
+State <-> packed columns, versioned; the two hashes; and the hot copy that a snapshot starts from.
+
+A snapshot holds the stored tables alone, live rows by ascending id, bytes shuffled (all first bytes of the rows, then
+all second bytes, …) so that they compress. Compression and transport are the shell's.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from engine.core.rebuild import rebuild
+from engine.core.state import STATE, STORED_HEADER, STORED_IDS, STORED_RECORD, allocate
+from shared import units
+from shared.records import SCHEMA_VERSION
+
+FORMAT_VERSION = 1
+TABLES = STORED_HEADER + STORED_RECORD
+PREAMBLE_WORDS = 16
+
+
+class SnapshotMismatch(Exception):
+    """A snapshot cannot be used: another format, another schema, or bytes that do not hash to what it states."""
+
+
+def _dtype(name: str) -> np.dtype:
+    """Return the row dtype of a stored table."""
+    field = STATE[name]
+    return field.base if field.subdtype else field
+
+
+def _rows(states: np.ndarray, name: str) -> np.ndarray:
+    """Return the used rows of a stored table, free ones among them, without copying."""
+    state = states.view(np.ndarray)[0]
+    if name in ("header", "venue"):
+        return states.view(np.ndarray)[name]
+    if name in ("feeds", "markets"):
+        return state[name][: int(state["venue"]["markets_count"])]
+    return state[name][1 : int(state[f"{name}_table"]["top"]) + 1]
+
+
+def _live(rows: np.ndarray, name: str) -> np.ndarray:
+    """Return the live rows by ascending id."""
+    if name not in STORED_IDS:
+        return rows
+    ids = rows[STORED_IDS[name]]
+    live = np.flatnonzero(ids)
+    return rows[live[np.argsort(ids[live], kind="stable")]]
+
+
+def snapshot_size(states: np.ndarray) -> int:
+    """Return how many bytes `snapshot_copy` needs now."""
+    return 8 * PREAMBLE_WORDS + sum(_rows(states, name).nbytes for name in TABLES)
+
+
+def snapshot_copy(states: np.ndarray, buffer: memoryview) -> int:
+    """Copy the used rows of every stored table into a buffer and return the bytes written; memcpy and nothing else."""
+    target = np.frombuffer(buffer, np.uint8)
+    preamble = target[: 8 * PREAMBLE_WORDS].view(np.int64)
+    at = 8 * PREAMBLE_WORDS
+    for index, name in enumerate(TABLES):
+        rows = _rows(states, name)
+        preamble[index] = len(rows)
+        target[at : at + rows.nbytes] = rows.view(np.uint8).reshape(-1)
+        at += rows.nbytes
+    return at
+
+
+def _tables_of_copy(buffer: memoryview) -> dict[str, np.ndarray]:
+    """Return the live rows of each table in a copy."""
+    source = np.frombuffer(buffer, np.uint8)
+    counts = source[: 8 * PREAMBLE_WORDS].view(np.int64)
+    at = 8 * PREAMBLE_WORDS
+    tables = {}
+    for index, name in enumerate(TABLES):
+        dtype = _dtype(name)
+        size = int(counts[index]) * dtype.itemsize
+        tables[name] = _live(source[at : at + size].view(dtype), name)
+        at += size
+    return tables
+
+
+def _digest(tables: dict[str, np.ndarray], names: tuple[str, ...]) -> bytes:
+    """Return BLAKE2b over name, dtype, row count and rows of each table."""
+    digest = hashlib.blake2b(digest_size=32)
+    for name in names:
+        rows = tables[name]
+        digest.update(f"{name}|{_dtype(name).descr}|{len(rows)}|".encode())
+        digest.update(np.ascontiguousarray(rows).view(np.uint8).data)
+    return digest.digest()
+
+
+def _hashes(tables: dict[str, np.ndarray]) -> tuple[str, str]:
+    """Return (state hash, record hash), 64 hex digits each."""
+    record = _digest(tables, STORED_RECORD)
+    header = _digest(tables, STORED_HEADER)
+    return hashlib.blake2b(header + record, digest_size=32).hexdigest(), record.hex()
+
+
+def hashes(states: np.ndarray) -> tuple[str, str]:
+    """
+    Return (state hash, record hash) of a state between two entries.
+
+    Source: docs/recovery.md#hashes
+    """
+    return _hashes({name: _live(_rows(states, name), name) for name in TABLES})
+
+
+def snapshot_document(buffer: memoryview, length: int) -> dict[str, Any]:
+    """
+    Return a snapshot of a copy: versions, position, hashes, summary, and each table's shuffled bytes.
+
+    Shapes: tables[name] = {"rows", "dtype", "bytes"}; the shell compresses `bytes`.
+    """
+    tables = _tables_of_copy(buffer[:length])
+    state_hash, record_hash = _hashes(tables)
+    header = tables["header"][0]
+    packed = {}
+    for name, rows in tables.items():
+        width = _dtype(name).itemsize
+        shuffled = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), width).T.tobytes()
+        packed[name] = {"rows": len(rows), "dtype": str(_dtype(name).descr), "bytes": shuffled}
+    return {
+        "format": FORMAT_VERSION,
+        "schema": SCHEMA_VERSION,
+        "rules": int(header["rules"]),
+        "venue": units.text_of_words(header["venue"].tolist()),
+        "seq": int(header["seq"]),
+        "log_time_us": int(header["log_time_us"]),
+        "events_last": [int(header["events_seq"]), int(header["events_chunk"])],
+        "state_hash": state_hash,
+        "record_hash": record_hash,
+        "summary": _summary(tables),
+        "tables": packed,
+    }
+
+
+def _summary(tables: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return what a person wants to see of a snapshot at a glance."""
+    accounts, positions, orders = tables["accounts"], tables["positions"], tables["orders"]
+    cells = int(accounts["free_e6"].sum()) + int(accounts["reserved_e6"].sum())
+    cells += int(positions["margin_e6"].sum()) - int(positions["cost_e6"].sum())
+    markets = {}
+    for market in tables["markets"]:
+        own = positions[positions["market_id"] == market["market_id"]]
+        tick_e12 = int(market["config"]["tick_e12"])
+        decimals = units.decimals_of(tick_e12)
+        markets[units.text_of_words(market["config"]["market"].tolist())] = {
+            "bid": units.decimal_text(int(market["bid_ticks"]) * tick_e12, decimals),
+            "ask": units.decimal_text(int(market["ask_ticks"]) * tick_e12, decimals),
+            "mark": units.decimal_text(int(market["mark_ticks"]) * tick_e12, decimals),
+            "positions": int((own["account_id"] >= 100).sum()),
+            "lots_sum": int(own["lots"].sum()),
+            "open_interest_lots": int(market["open_interest_lots"]),
+        }
+    return {
+        "accounts": int((accounts["account_id"] >= 100).sum()),
+        "positions": int((positions["account_id"] >= 100).sum()),
+        "orders": len(orders),
+        "requests": len(tables["requests"]),
+        "conservation_e6": cells,
+        "markets": markets,
+    }
+
+
+def restore(document: dict[str, Any]) -> np.ndarray:
+    """
+    Return the state that a snapshot holds, everything derived rebuilt.
+
+    Errors: SnapshotMismatch when the format or schema is not ours, or the bytes do not hash to what is stated.
+    """
+    if document.get("format") != FORMAT_VERSION or document.get("schema") != SCHEMA_VERSION:
+        raise SnapshotMismatch(f"format {document.get('format')}, schema {document.get('schema')}: not ours")
+    tables = {name: _unpack(name, document["tables"].get(name)) for name in TABLES}
+    found = _hashes(tables)
+    if found != (document["state_hash"], document["record_hash"]):
+        raise SnapshotMismatch(f"states hash {document['state_hash'][:16]}…, bytes hash to {found[0][:16]}…")
+    states = allocate()
+    state = states.view(np.ndarray)[0]
+    for name, rows in tables.items():
+        if name in ("header", "venue"):
+            states.view(np.ndarray)[name][0] = rows[0]
+        elif name in ("feeds", "markets"):
+            state[name][: len(rows)] = rows
+        else:
+            if len(rows) + 1 > len(state[name]):
+                raise SnapshotMismatch(f"{len(rows)} {name}: more than this build holds")
+            state[name][1 : len(rows) + 1] = rows
+    priorities = np.argsort(tables["orders"]["priority"], kind="stable").astype(np.int64) + 1
+    rebuild(states, len(tables["accounts"]), len(tables["positions"]), len(tables["requests"]), priorities)
+    return states
+
+
+def _unpack(name: str, packed: Any) -> np.ndarray:
+    """Return the rows of one packed table."""
+    dtype = _dtype(name)
+    if packed is None or packed["dtype"] != str(dtype.descr):
+        raise SnapshotMismatch(f"table {name} has another layout")
+    count = int(packed["rows"])
+    if len(packed["bytes"]) != count * dtype.itemsize:
+        raise SnapshotMismatch(f"table {name} is cut off")
+    columns = np.frombuffer(packed["bytes"], np.uint8).reshape(dtype.itemsize, count)
+    return np.ascontiguousarray(columns.T).reshape(-1).view(dtype)
+
+
+assert len(TABLES) <= PREAMBLE_WORDS

@@ -1,0 +1,325 @@
+"""
+The tables: one structured dtype each, nested in STATE, which is the schema; `allocate` is the only allocation.
+
+Stored tables are what a snapshot holds and a hash covers. Derived ones (indexes, links, ladders, the events buffer) are
+rebuilt from them, and no outcome depends on their shape.
+"""
+
+import numpy as np
+
+from engine.core import kernel, limits
+from shared import records as r
+
+# --- stored: the header -------------------------------------------------------------------------------------------
+
+HEADER = np.dtype(
+    [
+        ("seq", np.int64),  # of the last applied entry, 0 before genesis
+        ("log_time_us", np.int64),  # only moves forward
+        ("tick_time_us", np.int64),  # of the last accepted clock_tick
+        ("tick_pending_us", np.int64),  # a tick too far ahead, waiting for the next to confirm it; 0 none
+        ("rules", np.int64),
+        ("lead_seq", np.int64),  # the term: seq of the newest applied lead, 0 none
+        ("leader", np.int64, (r.TEXT_WORDS,)),
+        ("leads_ignored", np.int64),
+        ("events_seq", np.int64),  # id of the last events entry caused: seq and chunk
+        ("events_chunk", np.int64),
+        ("venue", np.int64, (r.VENUE_WORDS,)),
+        ("feed_session", np.int64, (r.TEXT_WORDS,)),
+        ("feed_source", np.int64, (r.TEXT_WORDS,)),
+        ("feed_status", np.int64),  # FeedStatus
+        ("feed_term", np.int64),  # counts sessions
+        ("feed_price_age_max_ms", np.int64),  # stated by the session; 0 = the market's own
+        ("lag_minute", np.int64),  # minute of log time of the newest bucket
+        ("lag_us", np.int64, (limits.LAG_MINUTES,)),  # smallest ts − E of each minute; LAG_NONE when none
+        ("minute", np.int64),  # minute of log time whose candle is running
+        ("keyframe_slot", np.int64),  # log time ÷ 10 s
+        ("entries", np.int64, (limits.KINDS_CAPACITY,)),  # applied, by EntryKind
+        ("results", np.int64, (limits.RESULTS_CAPACITY,)),  # instructions, by ResultCode
+        ("feed_unknown_market", np.int64),
+    ]
+)
+LAG_NONE = 2**60
+
+# What a feed has said of one market beyond the accepted prices.
+FEED = np.dtype(
+    [
+        ("update_id", np.int64),  # newest of this session, −1 none
+        ("mark_event_us", np.int64),  # E of the newest accepted mark of this session
+        ("candidate_x2", np.int64),  # bid + ask of a spike awaiting confirmation; 0 none
+        ("candidate_count", np.int64),
+        ("mark_candidate_ticks", np.int64),
+        ("mark_candidate_count", np.int64),
+        ("quotes_accepted", np.int64),
+        ("marks_accepted", np.int64),
+        ("quotes_off_grid", np.int64),
+        ("quotes_ignored", np.int64, (limits.IGNORES_CAPACITY,)),  # by IgnoreReason
+        ("marks_ignored", np.int64, (limits.IGNORES_CAPACITY,)),
+    ]
+)
+
+REQUEST = np.dtype(
+    [
+        ("request_id", np.int64),  # seq of the entry that is remembered: unique; 0 is a free row
+        ("account_id", np.int64),
+        ("request_hi", np.int64),
+        ("request_lo", np.int64),
+        ("ts_us", np.int64),
+        ("expires_us", np.int64),  # remembered while log time <= this
+        ("digest", np.int64),
+        ("result", np.int64),  # ResultCode
+    ]
+)
+
+# --- stored: the book of record -----------------------------------------------------------------------------------
+
+VENUE = np.dtype(
+    [
+        ("account_next", np.int64),
+        ("order_next", np.int64),
+        ("position_next", np.int64),
+        ("fill_next", np.int64),
+        ("priority_next", np.int64),
+        ("starting_balance_e6", np.int64),
+        ("request_window_ms", np.int64),
+        ("accounts_max", np.int64),
+        ("orders_max", np.int64),
+        ("positions_max", np.int64),
+        ("requests_max", np.int64),
+        ("orders_open_max", np.int64),  # resting, an account
+        ("triggers_open_max", np.int64),  # dormant, an account
+        ("positions_open_max", np.int64),  # an account
+        ("markets_count", np.int64),
+    ]
+)
+
+MARKET = np.dtype(
+    [
+        ("market_id", np.int64),  # 1 … MARKETS_CAPACITY; 0 is a free row; row = id − 1
+        ("config", r.CONFIG),
+        ("state", np.int64),  # MarketState
+        ("bid_ticks", np.int64),  # last accepted quote; 0 none
+        ("ask_ticks", np.int64),
+        ("bid_lots", np.int64),
+        ("ask_lots", np.int64),
+        ("quote_us", np.int64),  # log time of the last accepted quote; 0 none
+        ("quote_term", np.int64),  # feed_term of it
+        ("mark_ticks", np.int64),  # 0 none
+        ("mark_us", np.int64),  # log time of the last accepted mark frame; 0 none
+        ("index_ticks", np.int64),  # 0 none
+        ("funding_rate_ppb", np.int64),
+        ("funding_next_ms", np.int64),
+        ("open_interest_lots", np.int64),  # Σ of long lots, the house included
+        ("candle_open_x2", np.int64),  # bid + ask, in half ticks; 0 none
+        ("candle_high_x2", np.int64),
+        ("candle_low_x2", np.int64),
+        ("candle_close_x2", np.int64),
+        ("candle_quotes", np.int64),
+    ]
+)
+
+ACCOUNT = np.dtype(
+    [
+        ("account_id", np.int64),  # 1 … 4 the venue's own, 100 … users; 0 is a free row
+        ("owner_hi", np.int64),
+        ("owner_lo", np.int64),
+        ("free_e6", np.int64),
+        ("reserved_e6", np.int64),  # >= 0
+        ("opened_us", np.int64),
+        ("frozen", np.int64),  # 0 or 1
+    ]
+)
+
+ORDER = np.dtype(
+    [
+        ("order_id", np.int64),  # > 0, from the venue's counter; 0 is a free row
+        ("priority", np.int64),  # rules time order
+        ("position_id", np.int64),  # the position whose SL or TP it is; 0 none
+        ("parent_id", np.int64),  # the entry order whose child it is while attached; 0 none
+        ("qty_lots", np.int64),  # total; 0 for SL and TP, which follow their position
+        ("qty_filled_lots", np.int64),
+        ("filled_e6", np.int64),  # notional of the fills
+        ("fee_e6", np.int64),
+        ("pnl_e6", np.int64),  # realised
+        ("reserved_e6", np.int64),
+        ("placed_us", np.int64),
+        ("client_order_id", np.int64, (r.CLIENT_ID_WORDS,)),
+        ("account_id", np.int32),
+        ("price_ticks", np.int32),  # limit, or worst price of a market order; 0 none
+        ("price_trigger_ticks", np.int32),
+        ("fee_maker_ppm", np.int32),
+        ("fee_taker_ppm", np.int32),
+        ("leverage", np.int32),  # of what it opens
+        ("market_id", np.int8),
+        ("side", np.int8),
+        ("kind", np.int8),
+        ("status", np.int8),
+        ("tif", np.int8),
+        ("trigger_by", np.int8),
+        ("post_only", np.int8),
+        ("reduce_only", np.int8),
+    ]
+)
+
+POSITION = np.dtype(
+    [
+        ("position_id", np.int64),  # > 0; 1 … 16 the house's, one a market; 0 is a free row
+        ("lots", np.int64),  # signed, long > 0
+        ("cost_e6", np.int64),  # signed, long > 0
+        ("margin_e6", np.int64),  # signed
+        ("opened_us", np.int64),
+        ("entry_lots", np.int64),  # opened over its life, with their notional
+        ("entry_e6", np.int64),
+        ("exit_lots", np.int64),
+        ("exit_e6", np.int64),
+        ("pnl_e6", np.int64),  # realised
+        ("fees_e6", np.int64),
+        ("funding_e6", np.int64),
+        ("take_profit_id", np.int64),  # order id; 0 none
+        ("stop_loss_id", np.int64),
+        ("account_id", np.int32),
+        ("leverage", np.int32),
+        ("market_id", np.int8),
+        ("kind", np.int8),  # PositionKind
+        ("pad", np.int8, (6,)),
+    ]
+)
+
+# --- derived ------------------------------------------------------------------------------------------------------
+
+INDEX_SLOT = np.dtype([("key_a", np.int64), ("key_b", np.int64), ("key_c", np.int64), ("row", np.int64)])
+ORDER_LINK = np.dtype([("next", np.int32), ("previous", np.int32)])  # free list, or an account's orders by priority
+POSITION_LINK = np.dtype([("next", np.int32), ("previous", np.int32)])  # free list, or an account's positions
+REQUEST_LINK = np.dtype([("next", np.int32), ("heap_at", np.int32)])
+ACCOUNT_LINK = np.dtype(
+    [
+        ("order_first", np.int32),
+        ("order_last", np.int32),
+        ("orders_resting", np.int32),
+        ("orders_dormant", np.int32),
+        ("position_first", np.int32),
+        ("position_last", np.int32),
+        ("positions_open", np.int32),
+        ("resting", np.int32, (r.MARKETS_CAPACITY,)),  # resting orders, by market
+        ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market
+    ]
+)
+MARKET_LINK = np.dtype([("resting_lots", np.int64), ("house_row", np.int64)])
+# One treap node; the priority that balances it is a hash of its own number.
+NODE = np.dtype(
+    [("tie", np.int64), ("place", np.int32), ("left", np.int32), ("right", np.int32), ("parent", np.int32)]
+)
+LADDER = np.dtype(
+    [
+        ("best_place", np.int64),  # smallest place held; PRICE_WINDOW_TICKS when empty
+        ("best_node", np.int64),
+        ("count", np.int64),
+        ("roots", np.int32, (limits.LADDER_BUCKETS,)),
+        ("words", np.int64, (limits.LADDER_WORDS,)),
+        ("summary", np.int64, (limits.LADDER_SUMMARY,)),
+        ("top", np.int64, (limits.LADDER_TOP,)),
+    ]
+)
+TABLE = np.dtype([("live", np.int64), ("top", np.int64), ("free", np.int64)])  # rows in use, highest used, first freed
+# What one fill would do; written by the planner, read by the committer, meaningless in between.
+PLAN = np.dtype(
+    [
+        ("close_lots", np.int64),
+        ("close_e6", np.int64),
+        ("cost_part_e6", np.int64),
+        ("released_e6", np.int64),
+        ("pnl_e6", np.int64),
+        ("fee_e6", np.int64),
+        ("open_lots", np.int64),
+        ("open_e6", np.int64),
+        ("margin_in_e6", np.int64),
+        ("open_loss_e6", np.int64),
+        ("free_after_e6", np.int64),
+        ("lots_after", np.int64),
+        ("cost_after_e6", np.int64),
+        ("margin_after_e6", np.int64),
+    ]
+)
+
+# The instruction in hand, its texts turned into the market's own units by the checks.
+ASK = np.dtype(
+    [
+        ("market_row", np.int64),
+        ("account_row", np.int64),
+        ("position_row", np.int64),
+        ("order_row", np.int64),
+        ("side_sign", np.int64),
+        ("lots", np.int64),
+        ("price_ticks", np.int64),  # limit or worst price; 0 none
+        ("touch_ticks", np.int64),
+        ("take_profit_ticks", np.int64),  # 0 none
+        ("stop_loss_ticks", np.int64),
+        ("children", np.int64),
+        ("leverage", np.int64),
+        ("takes", np.int64),  # 1 when it would execute at once
+        ("margin_e6", np.int64),
+        ("reserve_e6", np.int64),
+    ]
+)
+
+STORED_HEADER = ("header", "feeds", "requests")
+STORED_RECORD = ("venue", "markets", "accounts", "orders", "positions")
+STORED_IDS = {
+    "requests": "request_id",
+    "markets": "market_id",
+    "accounts": "account_id",
+    "orders": "order_id",
+    "positions": "position_id",
+}
+
+STATE = np.dtype(
+    [
+        ("header", HEADER),
+        ("venue", VENUE),
+        ("markets", MARKET, (r.MARKETS_CAPACITY,)),
+        ("feeds", FEED, (r.MARKETS_CAPACITY,)),
+        # derived, small
+        ("touched", np.int64),  # bit of each market whose settle is due
+        ("entry_open", np.int64),  # 1 while an entry's settle goes on in the next call
+        ("entry_events", np.int64),  # events of the entry in hand
+        ("events_count", np.int64),
+        ("plan", PLAN),
+        ("ask", ASK),
+        ("market_links", MARKET_LINK, (r.MARKETS_CAPACITY,)),
+        ("accounts_table", TABLE),
+        ("orders_table", TABLE),
+        ("positions_table", TABLE),
+        ("requests_table", TABLE),
+        ("positions_pending", np.int64),  # net positions that resting orders may still open
+        # stored, large
+        ("accounts", ACCOUNT, (limits.ACCOUNTS_CAPACITY,)),
+        ("orders", ORDER, (limits.ORDERS_CAPACITY,)),
+        ("positions", POSITION, (limits.POSITIONS_CAPACITY,)),
+        ("requests", REQUEST, (limits.REQUESTS_CAPACITY,)),
+        # derived, large
+        ("account_links", ACCOUNT_LINK, (limits.ACCOUNTS_CAPACITY,)),
+        ("order_links", ORDER_LINK, (limits.ORDERS_CAPACITY,)),
+        ("position_links", POSITION_LINK, (limits.POSITIONS_CAPACITY,)),
+        ("request_links", REQUEST_LINK, (limits.REQUESTS_CAPACITY,)),
+        ("request_heap", np.int32, (limits.REQUESTS_CAPACITY,)),
+        ("orders_index", INDEX_SLOT, (limits.ORDERS_INDEX,)),
+        ("positions_index", INDEX_SLOT, (limits.POSITIONS_INDEX,)),
+        ("owners_index", INDEX_SLOT, (limits.ACCOUNTS_INDEX,)),
+        ("requests_index", INDEX_SLOT, (limits.REQUESTS_INDEX,)),
+        ("nodes", NODE, (limits.NODES_CAPACITY,)),
+        ("ladders", LADDER, (r.MARKETS_CAPACITY * limits.LADDERS_COUNT,)),
+        ("events", r.EVENT, (limits.EVENTS_CAPACITY,)),
+    ]
+)
+
+assert STATE.itemsize <= limits.STATE_BYTES_MAX
+
+
+def allocate() -> np.ndarray:
+    """
+    Return an empty state: an array of one record, all zero pages.
+
+    Shapes: STATE[1].
+    """
+    states = np.zeros(1, STATE)
+    return states if kernel.JIT else states.view(np.recarray)

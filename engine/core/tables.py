@@ -1,0 +1,137 @@
+"""
+Rows and how they are found: free lists, and one open-addressing index for every kind of key.
+
+Nothing here decides an outcome: which row a thing gets is never observable, only how many are live.
+"""
+
+from numpy import int64
+
+from engine.core.kernel import kernel
+from engine.core.limits import ROW_NONE
+from shared.codes import ACCOUNT_FIRST
+
+LOW_BITS = 2**31 - 1
+USER_ROW_FIRST = 5  # rows 1 … 4 are the venue's own accounts
+
+
+@kernel
+def row_acquire(table, links):
+    """
+    Return a free row, or ROW_NONE when the capacity is used up.
+
+    Writes: table.live, table.top, table.free.
+    """
+    row = table.free
+    if row != ROW_NONE:
+        table.free = int64(links[row].next)
+    elif table.top + 1 < len(links):
+        table.top += 1
+        row = table.top
+    else:
+        return int64(ROW_NONE)
+    links[row].next = ROW_NONE
+    table.live += 1
+    return row
+
+
+@kernel
+def row_release(table, links, row):
+    """Give a row back; the caller has cleared it."""
+    assert row != ROW_NONE
+    links[row].next = table.free
+    table.free = row
+    table.live -= 1
+    assert table.live >= 0
+
+
+@kernel
+def account_row(account_id):
+    """Return the row of an account id; accounts are never removed, so ids and rows run in step."""
+    if account_id >= ACCOUNT_FIRST:
+        return account_id - ACCOUNT_FIRST + USER_ROW_FIRST
+    return account_id
+
+
+@kernel
+def slot_home(slots, key_a, key_b, key_c):
+    """Return where a key would like to be; only low bits are multiplied, so that nothing overflows."""
+    mixed = (key_a & LOW_BITS) + ((key_a >> 31) & LOW_BITS) * 31
+    mixed += (key_b & LOW_BITS) * 65_599 + (key_c & LOW_BITS) * 40_503
+    return mixed & (len(slots) - 1)
+
+
+@kernel
+def index_find(slots, key_a, key_b, key_c):
+    """Return the row of a key, or ROW_NONE."""
+    mask = len(slots) - 1
+    at = slot_home(slots, key_a, key_b, key_c)
+    while slots[at].row != ROW_NONE:
+        slot = slots[at]
+        if slot.key_a == key_a and slot.key_b == key_b and slot.key_c == key_c:
+            return slot.row
+        at = (at + 1) & mask
+    return int64(ROW_NONE)
+
+
+@kernel
+def index_insert(slots, key_a, key_b, key_c, row):
+    """Add a key that is not there yet."""
+    mask = len(slots) - 1
+    at = slot_home(slots, key_a, key_b, key_c)
+    while slots[at].row != ROW_NONE:
+        at = (at + 1) & mask
+    slot = slots[at]
+    slot.key_a = key_a
+    slot.key_b = key_b
+    slot.key_c = key_c
+    slot.row = row
+
+
+@kernel
+def index_remove(slots, key_a, key_b, key_c):
+    """Remove a key that is there, and close the gap so that no search stops early."""
+    mask = len(slots) - 1
+    hole = slot_home(slots, key_a, key_b, key_c)
+    while not (slots[hole].key_a == key_a and slots[hole].key_b == key_b and slots[hole].key_c == key_c):
+        assert slots[hole].row != ROW_NONE
+        hole = (hole + 1) & mask
+    at = (hole + 1) & mask
+    while slots[at].row != ROW_NONE:
+        slot = slots[at]
+        home = slot_home(slots, slot.key_a, slot.key_b, slot.key_c)
+        # The entry may move back into the hole only if its home does not lie between the hole and itself.
+        if ((at - home) & mask) >= ((at - hole) & mask):
+            target = slots[hole]
+            target.key_a = slot.key_a
+            target.key_b = slot.key_b
+            target.key_c = slot.key_c
+            target.row = slot.row
+            hole = at
+        at = (at + 1) & mask
+    slots[hole].row = ROW_NONE
+    slots[hole].key_a = 0
+    slots[hole].key_b = 0
+    slots[hole].key_c = 0
+
+
+@kernel
+def list_append(links, row, last):
+    """Link `row` after `last` (ROW_NONE: it is the first); the caller moves its head and tail."""
+    links[row].next = ROW_NONE
+    links[row].previous = last
+    if last != ROW_NONE:
+        links[last].next = row
+
+
+@kernel
+def list_remove(links, row):
+    """Unlink `row` from its neighbours and return (next, previous); the caller moves its head and tail."""
+    following = int64(links[row].next)
+    previous = int64(links[row].previous)
+    if following != ROW_NONE:
+        links[following].previous = previous
+    if previous != ROW_NONE:
+        links[previous].next = following
+    links[row].next = ROW_NONE
+    links[row].previous = ROW_NONE
+    return following, previous

@@ -1,0 +1,148 @@
+"""
+Which ladder a thing waits in, which price feeds it, and what fires next.
+
+Ladders with an even number hold what fires at or below its price, with an odd number at or above.
+"""
+
+from numpy import int64
+
+from engine.core import ladder, margin
+from engine.core.kernel import kernel
+from engine.core.limits import LADDERS_COUNT, ORDERS_CAPACITY
+from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus, Side, TriggerBy
+
+REST_BUY = 0  # resting buys, fed by the ask
+REST_SELL = 1  # resting sells, fed by the bid
+QUOTE_SELL = 2  # dormant sells by quote, fed by the bid; +1 at or above
+QUOTE_BUY = 4  # dormant buys by quote, fed by the ask
+MARK = 6
+INDEX = 8
+THRESHOLD = 10  # liquidation thresholds: 10 longs, 11 shorts, fed by the mark
+
+
+@kernel
+def ladder_price_ticks(market, number):
+    """Return the price that feeds a ladder; 0 while there is none."""
+    if number == REST_BUY or number == QUOTE_BUY or number == QUOTE_BUY + 1:
+        return market.ask_ticks
+    if number < MARK:
+        return market.bid_ticks
+    if number == INDEX or number == INDEX + 1:
+        return market.index_ticks
+    return market.mark_ticks
+
+
+@kernel
+def ladder_fires(state, market_row, number):
+    """Return whether the best of a ladder fires at the price that feeds it."""
+    price_ticks = ladder_price_ticks(state.markets[market_row], number)
+    if price_ticks <= 0:
+        return False
+    row = state.ladders[market_row * LADDERS_COUNT + number]
+    return row.best_place <= ladder.ladder_place(price_ticks, number % 2 == 0)
+
+
+@kernel
+def anything_fires(state, market_row):
+    """Return whether any ladder of a market fires; the whole cost of a quiet tick."""
+    for number in range(LADDERS_COUNT):
+        if ladder_fires(state, market_row, number):
+            return True
+    return False
+
+
+@kernel
+def order_ladder(order):
+    """Return the ladder that an order waits in."""
+    if order.status == OrderStatus.RESTING:
+        return int64(REST_BUY) if order.side == Side.BUY else int64(REST_SELL)
+    base = int64(QUOTE_SELL) if order.side == Side.SELL else int64(QUOTE_BUY)
+    if order.trigger_by == TriggerBy.MARK:
+        base = int64(MARK)
+    elif order.trigger_by == TriggerBy.INDEX:
+        base = int64(INDEX)
+    # A stop sells at or below and buys at or above; a take-profit the reverse.
+    return base + trigger_above(order.kind, order.side)
+
+
+@kernel
+def trigger_above(kind, side):
+    """Return 1 when a trigger of this kind and side fires at or above its price, 0 when at or below."""
+    return int64((kind == OrderKind.STOP_MARKET) == (side == Side.BUY))
+
+
+@kernel
+def trigger_met(market, side, by, above, price_trigger_ticks):
+    """Return whether a trigger would fire at the present price of its source."""
+    price_ticks = market.bid_ticks if side == Side.SELL else market.ask_ticks
+    if by == TriggerBy.MARK:
+        price_ticks = market.mark_ticks
+    elif by == TriggerBy.INDEX:
+        price_ticks = market.index_ticks
+    if price_ticks <= 0:
+        return False
+    return price_ticks >= price_trigger_ticks if above else price_ticks <= price_trigger_ticks
+
+
+@kernel
+def order_push(state, order_row):
+    """Put a live order into its ladder."""
+    order = state.orders[order_row]
+    number = order_ladder(order)
+    resting = order.status == OrderStatus.RESTING
+    price_ticks = int64(order.price_ticks) if resting else int64(order.price_trigger_ticks)
+    tie = order.priority if resting else order.order_id
+    place = ladder.ladder_place(price_ticks, number % 2 == 0)
+    row = state.ladders[(int64(order.market_id) - 1) * LADDERS_COUNT + number]
+    ladder.ladder_insert(row, state.nodes, int64(order_row), place, tie)
+
+
+@kernel
+def order_drop(state, order_row):
+    """Take a live order out of its ladder."""
+    order = state.orders[order_row]
+    row = state.ladders[(int64(order.market_id) - 1) * LADDERS_COUNT + order_ladder(order)]
+    ladder.ladder_remove(row, state.nodes, int64(order_row))
+
+
+@kernel
+def threshold_push(state, position_row):
+    """Put an isolated user position's liquidation threshold into its ladder, if it has one."""
+    position = state.positions[position_row]
+    threshold = margin.threshold_ticks(state, position_row)
+    if threshold == 0 or position.account_id < ACCOUNT_FIRST:
+        return
+    number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
+    row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]
+    node = ORDERS_CAPACITY + position_row
+    ladder.ladder_insert(row, state.nodes, node, ladder.ladder_place(threshold, number % 2 == 0), position.position_id)
+
+
+@kernel
+def threshold_drop(state, position_row):
+    """Take a position's threshold out of its ladder; call it before lots, cost or margin change."""
+    position = state.positions[position_row]
+    threshold = margin.threshold_ticks(state, position_row)
+    if threshold == 0 or position.account_id < ACCOUNT_FIRST:
+        return
+    number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
+    row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]
+    ladder.ladder_remove(row, state.nodes, ORDERS_CAPACITY + position_row)
+
+
+@kernel
+def trigger_next(state, market_row, below):
+    """
+    Return the row of the order that fires next among those at or below (`below` 1) or at or above, or 0.
+
+    The extreme trigger price first, whatever its source; ties by order id.
+    """
+    chosen = int64(0)
+    for base in range(QUOTE_SELL, THRESHOLD, 2):
+        number = int64(base) if below else int64(base + 1)
+        if not ladder_fires(state, market_row, number):
+            continue
+        node = state.ladders[market_row * LADDERS_COUNT + number].best_node
+        if chosen == 0 or ladder.node_before(state.nodes, node, chosen):
+            chosen = node
+    return chosen

@@ -1,0 +1,131 @@
+"""
+The command, configuration and event records that cross into and out of the core: NumPy dtypes, one meaning a field.
+
+Every field is an int64, so that a record is also a row of machine words. A decimal text is two words, `_units` and
+`_e12` (whole part and fraction × 10¹², both carrying the sign). Texts are ASCII packed big-endian, eight bytes a word.
+"""
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+NAME_WORDS = 3  # market names: 24 bytes
+TEXT_WORDS = 4  # sessions, sources, engine ids, hashes: 32 bytes
+CLIENT_ID_WORDS = 5  # client order ids: 36 of 40 bytes
+VENUE_WORDS = 2  # venue ids: 10 of 16 bytes
+TIERS_CAPACITY = 8
+MARKETS_CAPACITY = 16
+
+# Bits of COMMAND.present: which optional keys an entry carried.
+PRESENT_BID = 1
+PRESENT_ASK = 2
+PRESENT_INDEX = 4
+PRESENT_FUNDING = 8
+PRESENT_PRICE = 16
+PRESENT_QTY = 32
+PRESENT_MARGIN = 64
+PRESENT_PERCENT = 128
+PRESENT_SLIPPAGE = 256
+PRESENT_TAKE_PROFIT = 512
+PRESENT_STOP_LOSS = 1024
+PRESENT_TAKE_PROFIT_NULL = 2048
+PRESENT_STOP_LOSS_NULL = 4096
+PRESENT_ORDER_ID = 8192
+PRESENT_CLIENT_ORDER_ID = 16384
+PRESENT_MARKET = 32768
+
+
+def _record(names: str, arrays: dict[str, int] | None = None) -> np.dtype:
+    """Return a dtype of int64 fields in the order of `names`; those in `arrays` are runs of words."""
+    arrays = arrays or {}
+    return np.dtype(
+        [(name, np.int64, (arrays[name],)) if name in arrays else (name, np.int64) for name in names.split()]
+    )
+
+
+# One log entry. The first words are all that a quote or a mark needs.
+COMMAND = _record(
+    """
+    seq ts_us kind market session present
+    bid_units bid_e12 ask_units ask_e12 bid_size_units bid_size_e12 ask_size_units ask_size_e12
+    event_us update_id
+    mark_units mark_e12 index_units index_e12 funding_rate_ppb funding_next_ms
+    status source price_age_max_ms
+    op account request_hi request_lo code_early code_late
+    side order_kind tif post_only
+    qty_units qty_e12 price_units price_e12 margin_units margin_e12 percent leverage slippage_bps
+    take_profit_units take_profit_e12 take_profit_by stop_loss_units stop_loss_e12 stop_loss_by
+    order_id position_id client_order_id owner_hi owner_lo
+    who rules
+    checkpoint_seq state_hash record_hash
+    venue config_first config_count
+    starting_balance_e6 insurance_balance_e6 request_window_ms
+    accounts_max orders_max positions_max requests_max
+    orders_open_max triggers_open_max positions_open_max
+    """,
+    {
+        "market": NAME_WORDS,
+        "session": TEXT_WORDS,
+        "source": TEXT_WORDS,
+        "client_order_id": CLIENT_ID_WORDS,
+        "who": TEXT_WORDS,
+        "state_hash": TEXT_WORDS,
+        "record_hash": TEXT_WORDS,
+        "venue": VENUE_WORDS,
+    },
+)
+
+# One risk tier of a market: from floor_e6 of notional upward.
+TIER = np.dtype([("floor_e6", np.int64), ("mmr_ppm", np.int64), ("leverage_max", np.int64), ("amount_e6", np.int64)])
+
+# One market of the genesis entry.
+CONFIG = np.dtype(
+    [
+        ("market", np.int64, (NAME_WORDS,)),
+        ("tick_e12", np.int64),  # price of one tick × 10¹²
+        ("lot_e12", np.int64),  # quantity of one lot × 10¹²
+        ("unit_e6", np.int64),  # money of one tick·lot × 10⁶, whole, >= 1
+        ("leverage_max", np.int64),
+        ("fee_maker_ppm", np.int64),
+        ("fee_taker_ppm", np.int64),
+        ("fee_liquidation_ppm", np.int64),
+        ("spread_max_ppm", np.int64),
+        ("spike_ppm", np.int64),
+        ("mark_band_ppm", np.int64),
+        ("price_band_ppm", np.int64),
+        ("price_age_max_ms", np.int64),
+        ("notional_min_e6", np.int64),
+        ("order_lots_max", np.int64),  # lots of one order and of one account's exposure
+        ("open_interest_lots_max", np.int64),
+        ("tiers_count", np.int64),
+        ("tiers", TIER, (TIERS_CAPACITY,)),
+    ]
+)
+
+# One fact that came out. Only the fields that belong to `kind` are written; the rest is whatever was there before.
+EVENT = _record(
+    """
+    seq log_time_us kind market tick_e12 lot_e12
+    account order_id position_id fill_id request_hi request_lo op result first_seq
+    side order_kind tif status reason trigger_by post_only reduce_only maker position_kind
+    qty_lots qty_filled_lots price_ticks price_trigger_ticks price_mark_ticks
+    price_average_e4 price_exit_e4 price_liquidation_ticks
+    take_profit_id take_profit_ticks take_profit_by stop_loss_id stop_loss_ticks stop_loss_by
+    leverage cost_e6 margin_e6 free_e6 reserved_e6 amount_e6 fee_e6 pnl_e6 counter reference
+    opened_us closed_us
+    minute_ms open_x2 high_x2 low_x2 close_x2 quotes
+    owner_hi owner_lo client_order_id
+    config
+    """,
+    {"client_order_id": CLIENT_ID_WORDS, "config": CONFIG.itemsize // 8},
+)
+
+COMMAND_WORDS = COMMAND.itemsize // 8
+EVENT_WORDS = EVENT.itemsize // 8
+CONFIG_WORDS = CONFIG.itemsize // 8
+
+
+def word_offsets(record: np.dtype) -> dict[str, int]:
+    """Return the first word of each field of `record`."""
+    assert record.fields is not None
+    return {name: record.fields[name][1] // 8 for name in record.names or ()}
