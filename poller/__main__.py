@@ -1,0 +1,119 @@
+"""Wiring of the poller: settings, the venue, then forwarder, feed, ticks and watch until a signal or a refusal."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from poller.connection import Feed
+from poller.forward import Forwarder
+from poller.timing import Timing
+from poller.transport import web_socket_connect
+from poller.venue import VenueGuard, VenueLeft, Watch, venue_wait
+from shared.logs import logger
+from shared.settings import Settings, SettingsError, settings_read
+from shared.stream_keys import Keys, StreamsError
+from shared.streams import StreamsAsync
+
+EXIT_OK = 0
+EXIT_SETTINGS = 2
+EXIT_VENUE_LEFT = 3
+FAREWELL_S = 1.0  # for the last entries and `feed_status` down at a clean stop
+
+
+async def ticks(forwarder: Forwarder, timing: Timing) -> None:
+    """Have a clock_tick every second, on a schedule of its own, whatever the feed does."""
+    due_s = timing.monotonic_s()
+    while True:
+        forwarder.tick()
+        # A stall skips ticks: the log needs to know what time it is, not how often it was asked.
+        due_s = max(due_s + 1.0, timing.monotonic_s())
+        await timing.sleep(due_s - timing.monotonic_s())
+
+
+async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Event) -> int:
+    """Run the poller until `stop` is set; return the exit code."""
+    streams = StreamsAsync(settings.redis_url)
+    stopped = asyncio.create_task(stop.wait())
+    tasks: list[asyncio.Task[Any]] = [stopped]
+    try:
+        wait = asyncio.create_task(venue_wait(streams, timing, log))
+        tasks.append(wait)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            return EXIT_OK
+        keys = Keys(wait.result())
+        guard = VenueGuard(streams, keys)
+        await guard.check()
+        forwarder = Forwarder(streams, keys, timing, log, guard.check)
+        feed = Feed(
+            settings.feed_url,
+            settings.markets,
+            settings.feed_source,
+            forwarder,
+            web_socket_connect,
+            timing,
+            log,
+            price_age_max_ms=settings.price_age_max_ms,
+        )
+        watch = Watch(streams, keys, guard, feed, forwarder, timing, log)
+        log.info("poller_started", venue=keys.venue, source=feed.source, markets=list(settings.markets))
+        return await work(stopped, tasks, forwarder, feed.run(), [ticks(forwarder, timing), watch.run()])
+    except VenueLeft as error:
+        log.error("venue_left", why=str(error))
+        return EXIT_VENUE_LEFT
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(StreamsError):
+            await streams.close()
+
+
+async def work(
+    stopped: asyncio.Task[Any],
+    tasks: list[asyncio.Task[Any]],
+    forwarder: Forwarder,
+    feed_run: Coroutine[Any, Any, None],
+    others: list[Coroutine[Any, Any, None]],
+) -> int:
+    """Run the parts; when the stop comes, end the feed first and give its last entries a moment."""
+    feed_task = asyncio.create_task(feed_run)
+    parts = [asyncio.create_task(forwarder.run()), feed_task, *(asyncio.create_task(part) for part in others)]
+    tasks.extend(parts)
+    done, _ = await asyncio.wait([stopped, *parts], return_when=asyncio.FIRST_COMPLETED)
+    for task in done - {stopped}:
+        task.result()  # parts never end by themselves: this raises
+    feed_task.cancel()
+    await asyncio.gather(feed_task, return_exceptions=True)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_S):
+            await forwarder.drained()
+    return EXIT_OK
+
+
+async def main_async(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    log = logger("poller", settings.log_level)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    code = await serve(settings, log, Timing(), stop)
+    log.info("poller_stopped", code=code)
+    return code
+
+
+def main() -> int:
+    """Return the exit code of the process."""
+    try:
+        settings = settings_read()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return EXIT_SETTINGS
+    return asyncio.run(main_async(settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
