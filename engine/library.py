@@ -2,7 +2,8 @@
 The core in one object: the wire's JSON in, events out; for tests, notebooks and back-tests. No Redis, no clock.
 
     engine = Engine()
-    engine.apply("user_instruction", {"v": 1, "account": 0, "request_id": "00" * 16, "op": "account_open", "owner": "11" * 16})
+    instruction = {"v": 1, "account": 0, "request_id": "00" * 16, "op": "account_open", "owner": "11" * 16}
+    engine.apply("user_instruction", instruction)
     engine.price("BTC_USDC_PERP", "60000.0", "60000.1")
 """
 

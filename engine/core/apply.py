@@ -7,8 +7,18 @@ one changes the header and what the passing of time causes, nothing else.
 
 from numpy import int64
 
-from engine.core import commands, due, events, founding, prices, requests, settle, validate, validate_orders
-from engine.core import validate_trades
+from engine.core import (
+    commands,
+    due,
+    events,
+    founding,
+    prices,
+    requests,
+    settle,
+    validate,
+    validate_orders,
+    validate_trades,
+)
 from engine.core.kernel import kernel
 from engine.core.limits import EVENTS_CHUNK
 from shared.codes import BatchStatus, EntryKind, Op, ResultCode
@@ -106,19 +116,17 @@ def instruction_apply(state, record, words):
     code = record.code_early
     first_seq = int64(0)
     digest = int64(0)
-    judged = False
     if code == OK:
         digest = requests.body_digest(words)
         code, first_seq = requests.request_check(state, record, digest)
         if code == OK:
-            judged = True
             code = instruction_validate(state, record)
     state.header.results[code] += 1
     if code == OK:
         commands.instruction_execute(state, record)
     else:
         events.emit_order_response(state, record, record.account, code, int64(0), int64(0), first_seq)
-    if judged and code != int64(ResultCode.INSTRUCTION_EARLY):
+    if record.code_early == OK and requests.refusal_is_final(code):
         requests.request_remember(state, record, digest, code)
 
 
@@ -141,5 +149,3 @@ def instruction_validate(state, record):
     if record.op == Op.ACCOUNT_OPEN:
         return founding.account_open_validate(state, record)
     return int64(OK)
-
-

@@ -166,6 +166,7 @@ def order_place(state, command):
     if rests:
         order.status = OrderStatus.RESTING
         orders.order_link(state, row)
+        orders.uncovered_set(state, row, ask.uncovered_lots)
         ledger.reserve(state, ask.account_row, row, ask.reserve_e6)
         events.emit_order_changed(state, row)
         if ask.children > 0:

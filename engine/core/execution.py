@@ -14,7 +14,7 @@ from shared.codes import CloseReason, OrderKind, OrderStatus, PositionKind, Side
 
 
 @kernel
-def plan_taker(state, market_row, account_row, position_row, side_sign, lots, price_ticks, rate_ppm, leverage):
+def taker_plan(state, market_row, account_row, position_row, side_sign, lots, price_ticks, rate_ppm, leverage):
     """Plan a taker fill of an account onto a position, ROW_NONE for a new one. Writes: state.plan."""
     lots_now = cost_e6 = margin_e6 = int64(0)
     if position_row != ROW_NONE:
@@ -186,7 +186,7 @@ def position_close(state, position_row, lots, reason):
     account_row = tables.account_row(int64(position.account_id))
     side_sign = int64(-1) if position.lots > 0 else int64(1)
     price_ticks = matching.touch_ticks(state.markets[market_row], side_sign)
-    plan_taker(
+    taker_plan(
         state,
         market_row,
         account_row,

@@ -57,7 +57,12 @@ def market_views(states: np.ndarray) -> dict[str, dict[str, Any]]:
         house = state["positions"][int(state["market_links"][index]["house_row"])]
         view: dict[str, Any] = {
             key: units.decimal_text(int(market[field]) * tick_e12, ticks)
-            for key, field in (("bid", "bid_ticks"), ("ask", "ask_ticks"), ("mark", "mark_ticks"), ("index", "index_ticks"))
+            for key, field in (
+                ("bid", "bid_ticks"),
+                ("ask", "ask_ticks"),
+                ("mark", "mark_ticks"),
+                ("index", "index_ticks"),
+            )
             if market[field] > 0
         }
         view["bid_qty"] = units.decimal_text(int(market["bid_lots"]) * lot_e12, lots)
@@ -118,8 +123,10 @@ def positions_of(states: np.ndarray, account_id: int | None = None) -> list[dict
     state = states.view(np.ndarray)[0]
     names = markets_of(states)
     rows = state["positions"][1 : int(state["positions_table"]["top"]) + 1]
-    chosen = np.flatnonzero(rows["position_id"]) if account_id is None else np.flatnonzero(
-        (rows["position_id"] > 0) & (rows["account_id"] == account_id)
+    chosen = (
+        np.flatnonzero(rows["position_id"])
+        if account_id is None
+        else np.flatnonzero((rows["position_id"] > 0) & (rows["account_id"] == account_id))
     )
     found = []
     for index in chosen[np.argsort(rows["position_id"][chosen])]:
@@ -135,8 +142,10 @@ def orders_of(states: np.ndarray, account_id: int | None = None) -> list[dict[st
     state = states.view(np.ndarray)[0]
     names = markets_of(states)
     rows = state["orders"][1 : int(state["orders_table"]["top"]) + 1]
-    chosen = np.flatnonzero(rows["order_id"]) if account_id is None else np.flatnonzero(
-        (rows["order_id"] > 0) & (rows["account_id"] == account_id)
+    chosen = (
+        np.flatnonzero(rows["order_id"])
+        if account_id is None
+        else np.flatnonzero((rows["order_id"] > 0) & (rows["account_id"] == account_id))
     )
     found = []
     for index in chosen[np.argsort(rows["order_id"][chosen])]:

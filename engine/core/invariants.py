@@ -1,4 +1,4 @@
-"""What must hold of a whole state between two entries; used by tests, replay, recovery and the inspector. Slow, exact."""
+"""What must hold of a whole state between two entries; for tests, replay, recovery, inspector. Slow, exact."""
 
 from typing import Any
 
@@ -42,7 +42,9 @@ def _money(live: dict[str, np.ndarray], found: list[str]) -> None:
     for account in accounts:
         account_id = int(account["account_id"])
         if int(account["reserved_e6"]) != reserved.get(account_id, 0):
-            found.append(f"account {account_id} reserves {account['reserved_e6']}, its orders {reserved.get(account_id, 0)}")
+            found.append(
+                f"account {account_id} reserves {account['reserved_e6']}, its orders {reserved.get(account_id, 0)}"
+            )
         if account_id >= 4 and account["free_e6"] < 0:
             found.append(f"account {account_id} has {account['free_e6']} micro-USDC free")
 
@@ -76,7 +78,9 @@ def _links(state: Any, live: dict[str, np.ndarray], found: list[str]) -> None:
     for order in dormant:
         owner = children.pop(int(order["order_id"]), None)
         if owner != (int(order["position_id"]), int(order["account_id"])):
-            found.append(f"order {order['order_id']} is a trigger of position {order['position_id']}, which has another")
+            found.append(
+                f"order {order['order_id']} is a trigger of position {order['position_id']}, which has another"
+            )
     found.extend(f"position {owner[0]} names order {order_id}, which is gone" for order_id, owner in children.items())
 
 

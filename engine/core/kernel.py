@@ -57,11 +57,9 @@ if JIT:
     import llvmlite
     import numba
 
-    _VERSIONS = " ".join(
-        (numba.__version__, llvmlite.__version__, np.__version__, sys.version, _processor(), platform.machine())
-        + (os.environ.get("NUMBA_BOUNDSCHECK", "0"),)
-    )
-    numba.config.CACHE_DIR = _cache_folder(_VERSIONS)
+    _CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0")
+    _BUILD = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, _processor(), platform.machine())
+    numba.config.CACHE_DIR = _cache_folder(" ".join((*_BUILD, _CHECKED)))
     _compile = numba.njit(cache=True, error_model="python", fastmath=False)
 
 

@@ -174,9 +174,7 @@ def ladder_remove(ladder, nodes, node):
     bucket = int64(entry.place) >> BUCKET_SHIFT
     while entry.left != NODE_NONE or entry.right != NODE_NONE:
         lift = int64(entry.left)
-        if lift == NODE_NONE or (
-            entry.right != NODE_NONE and node_weight(int64(entry.right)) < node_weight(lift)
-        ):
+        if lift == NODE_NONE or (entry.right != NODE_NONE and node_weight(int64(entry.right)) < node_weight(lift)):
             lift = int64(entry.right)
         node_rotate_up(ladder, nodes, bucket, lift)
     child_replace(ladder, nodes, bucket, int64(entry.parent), node, NODE_NONE)

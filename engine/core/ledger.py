@@ -30,9 +30,7 @@ def margin_add(state, account_row, position_row, amount_e6, reference):
     position = state.positions[position_row]
     state.accounts[account_row].free_e6 -= amount_e6
     position.margin_e6 += amount_e6
-    events.emit_ledger(
-        state, account_row, -amount_e6, -position.position_id, int64(LedgerReason.MARGIN), reference
-    )
+    events.emit_ledger(state, account_row, -amount_e6, -position.position_id, int64(LedgerReason.MARGIN), reference)
 
 
 @kernel

@@ -34,9 +34,7 @@ def liquidate(state, position_row):
     account_row = tables.account_row(int64(position.account_id))
     resting_cancel(state, account_row, market_row)
     # Cancelling moved nothing of an isolated position, and its threshold is the exact test.
-    assert margin.liquidatable(
-        market.config, position.lots, position.cost_e6, position.margin_e6, market.mark_ticks
-    )
+    assert margin.liquidatable(market.config, position.lots, position.cost_e6, position.margin_e6, market.mark_ticks)
     side = execution.closing_side(position.lots)
     price_ticks = matching.touch_ticks(market, orders.side_sign(side))
     lots = abs(position.lots)
@@ -45,9 +43,7 @@ def liquidate(state, position_row):
     order = state.orders[ORDER_IN_HAND]
     order.qty_lots = lots
     order.reduce_only = 1
-    matching.plan_liquidation(
-        state.plan, market, position.lots, position.cost_e6, position.margin_e6, price_ticks
-    )
+    matching.plan_liquidation(state.plan, market, position.lots, position.cost_e6, position.margin_e6, price_ticks)
     events.emit_liquidation(state, position_row, order.order_id, lots, price_ticks, state.plan.fee_e6)
     positions.fill_commit(
         state, position_row, int64(position.kind), lots, price_ticks, int64(0), int64(CloseReason.LIQUIDATION)

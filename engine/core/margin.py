@@ -71,7 +71,9 @@ def threshold_ticks(state, position_row):
         threshold = int64(0)
         for tier in range(config.tiers_count):
             row = config.tiers[tier]
-            threshold = max(threshold, mul_div_floor(backing_e6 - row.amount_e6, int64(PPM), base * (PPM - row.mmr_ppm)))
+            threshold = max(
+                threshold, mul_div_floor(backing_e6 - row.amount_e6, int64(PPM), base * (PPM - row.mmr_ppm))
+            )
         return min(threshold, int64(PRICE_TICKS_MAX))
     backing_e6 = position.margin_e6 - position.cost_e6
     threshold = int64(PRICE_TICKS_MAX + 1)

@@ -128,11 +128,18 @@ def order_link(state, row):
         if account.resting[market_row] == 0 and account.net[market_row] == ROW_NONE:
             state.positions_pending += 1
         account.resting[market_row] += 1
-        state.market_links[market_row].resting_lots += order.qty_lots - order.qty_filled_lots
     else:
         account.orders_dormant += 1
     if order.status != OrderStatus.ATTACHED:
         triggers.order_push(state, row)
+
+
+@kernel
+def uncovered_set(state, row, lots):
+    """Note how many lots of a resting order open, and the market's sum of them."""
+    link = state.order_links[row]
+    state.market_links[int64(state.orders[row].market_id) - 1].uncovered_lots += lots - link.uncovered_lots
+    link.uncovered_lots = lots
 
 
 @kernel
@@ -156,7 +163,7 @@ def order_leave(state, row):
         account.resting[market_row] -= 1
         if account.resting[market_row] == 0 and account.net[market_row] == ROW_NONE:
             state.positions_pending -= 1
-        state.market_links[market_row].resting_lots -= order.qty_lots - order.qty_filled_lots
+        uncovered_set(state, row, int64(0))
     else:
         account.orders_dormant -= 1
     tables.index_remove(state.orders_index, order.order_id, int64(0), int64(0))
@@ -251,6 +258,7 @@ def reserves_side_refresh(state, account_row, market_row, side, cover_lots):
             open_lots = order.qty_lots - order.qty_filled_lots
             covered = min(cover_lots, open_lots)
             cover_lots -= covered
+            uncovered_set(state, row, open_lots - covered)
             due_e6 = matching.reserve_e6(
                 market, open_lots - covered, int64(order.price_ticks), int64(order.leverage), int64(order.fee_taker_ppm)
             )

@@ -264,7 +264,9 @@ def fill_commit(state, position_row, kind, lots, price_ticks, maker, reason):
     events.emit_trade(state, market_row, lots, price_ticks, int64(Side.BUY) if buys else int64(Side.SELL))
     after = position_row
     if plan.close_lots > 0:
-        after = close_commit(state, account_row, position_row, side_sign, int64(CloseReason.FLIPPED) if flips else reason)
+        after = close_commit(
+            state, account_row, position_row, side_sign, int64(CloseReason.FLIPPED) if flips else reason
+        )
     if plan.open_lots > 0:
         after = open_commit(state, account_row, market_row, after, kind, side_sign)
     house_book(state, market_row, -side_sign, lots, price_ticks)

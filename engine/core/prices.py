@@ -237,11 +237,17 @@ def mark_update_apply(state, command):
     market = state.markets[market_row]
     mark_ticks = nearest_ticks(command.mark_units, command.mark_e12, market.config.tick_e12)
     reason = mark_judge(state, market_row, command, mark_ticks)
+    if (
+        reason == int64(IgnoreReason.ACCEPTED)
+        or reason == int64(IgnoreReason.OUT_OF_WINDOW)
+        or reason == int64(IgnoreReason.SPIKE)
+    ):
+        # An ignored frame consumes its time too: the same frame three times confirms nothing.
+        feed.mark_event_us = command.event_us
     if reason != int64(IgnoreReason.ACCEPTED):
         feed.marks_ignored[reason] += 1
         return
     feed.marks_accepted += 1
-    feed.mark_event_us = command.event_us
     market.mark_ticks = mark_ticks
     market.mark_us = state.header.log_time_us
     if command.present & PRESENT_INDEX:

@@ -29,7 +29,18 @@ def rebuild(states, accounts, positions_count, requests_count, orders_by_priorit
     state.orders_table.live = len(orders_by_priority)
     for index in range(len(orders_by_priority)):
         orders.order_link(state, orders_by_priority[index])
+    for row in range(1, accounts + 1):
+        account_uncovered(state, int64(row))
     state.requests_table.top = requests_count
     for row in range(1, requests_count + 1):
         state.requests_table.live = row
         requests.request_link(state, int64(row))
+
+
+@kernel
+def account_uncovered(state, account_row):
+    """Note anew what an account's resting orders leave uncovered; their reserves stand and do not move."""
+    reserved_e6 = state.accounts[account_row].reserved_e6
+    for market_row in range(state.venue.markets_count):
+        orders.reserves_refresh(state, account_row, int64(market_row))
+    assert state.accounts[account_row].reserved_e6 == reserved_e6 and state.events_count == 0

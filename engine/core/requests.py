@@ -1,7 +1,7 @@
 """
 The memory of request ids: what was accepted is answered once, what was refused cannot come back from behind.
 
-Kept in an index by (account, id) and in a heap by expiry, so that forgetting costs O(log n) and happens exactly on time.
+Kept in an index by (account, id) and in a heap by expiry, so forgetting costs O(log n) and happens exactly on time.
 """
 
 from numpy import int64
@@ -54,18 +54,15 @@ def request_check(state, command, digest):
     """
     Return (code, first_seq): may this id be used now?
 
-    Codes:  REQUEST_REPEATED, REQUEST_ID_REUSED, REQUEST_SUPERSEDED, REQUEST_TOO_OLD, REQUEST_ID_EARLY,
+    Codes:  REQUEST_REPEATED, REQUEST_ID_REUSED, REQUEST_TOO_OLD, REQUEST_ID_EARLY, REQUEST_SUPERSEDED,
             REQUEST_MEMORY_FULL, OK.
     """
     row = request_find(state, command)
-    if row != ROW_NONE:
-        request = state.requests[row]
-        if request.result == int64(ResultCode.OK):
-            if request.digest == digest:
-                return int64(ResultCode.REQUEST_REPEATED), request.request_id
-            return int64(ResultCode.REQUEST_ID_REUSED), int64(0)
-        if command.ts_us <= request.ts_us:
-            return int64(ResultCode.REQUEST_SUPERSEDED), int64(0)
+    accepted = row != ROW_NONE and state.requests[row].result == int64(ResultCode.OK)
+    if accepted:
+        if state.requests[row].digest == digest:
+            return int64(ResultCode.REQUEST_REPEATED), state.requests[row].request_id
+        return int64(ResultCode.REQUEST_ID_REUSED), int64(0)
     time_us = id_time_us(command.request_hi, command.request_lo)
     now_us = state.header.log_time_us
     if time_us != 0:
@@ -73,9 +70,25 @@ def request_check(state, command, digest):
             return int64(ResultCode.REQUEST_TOO_OLD), int64(0)
         if time_us - now_us > INSTRUCTION_LATE_US:
             return int64(ResultCode.REQUEST_ID_EARLY), int64(0)
+    if row != ROW_NONE and command.ts_us <= state.requests[row].ts_us:
+        return int64(ResultCode.REQUEST_SUPERSEDED), int64(0)
     if row == ROW_NONE and state.requests_table.live >= state.venue.requests_max:
         return int64(ResultCode.REQUEST_MEMORY_FULL), int64(0)
     return int64(ResultCode.OK), int64(0)
+
+
+@kernel
+def refusal_is_final(code):
+    """
+    Return whether a result of this module or of a later check is remembered.
+
+    What the memory itself refused is not, but for the two that judge the id's own time; INSTRUCTION_EARLY is not final.
+    """
+    if code == int64(ResultCode.REQUEST_TOO_OLD) or code == int64(ResultCode.REQUEST_ID_EARLY):
+        return True
+    if code == int64(ResultCode.INSTRUCTION_EARLY):
+        return False
+    return code == int64(ResultCode.OK) or code > int64(ResultCode.REQUEST_MEMORY_FULL)
 
 
 @kernel

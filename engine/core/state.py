@@ -188,7 +188,13 @@ POSITION = np.dtype(
 # --- derived ------------------------------------------------------------------------------------------------------
 
 INDEX_SLOT = np.dtype([("key_a", np.int64), ("key_b", np.int64), ("key_c", np.int64), ("row", np.int64)])
-ORDER_LINK = np.dtype([("next", np.int32), ("previous", np.int32)])  # free list, or an account's orders by priority
+ORDER_LINK = np.dtype(
+    [
+        ("uncovered_lots", np.int64),  # of a resting order: what the opposite position does not cover
+        ("next", np.int32),  # free list, or an account's orders by priority
+        ("previous", np.int32),
+    ]
+)
 POSITION_LINK = np.dtype([("next", np.int32), ("previous", np.int32)])  # free list, or an account's positions
 REQUEST_LINK = np.dtype([("next", np.int32), ("heap_at", np.int32)])
 ACCOUNT_LINK = np.dtype(
@@ -204,11 +210,9 @@ ACCOUNT_LINK = np.dtype(
         ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market
     ]
 )
-MARKET_LINK = np.dtype([("resting_lots", np.int64), ("house_row", np.int64)])
+MARKET_LINK = np.dtype([("uncovered_lots", np.int64), ("house_row", np.int64)])  # Σ of its resting orders
 # One treap node; the priority that balances it is a hash of its own number.
-NODE = np.dtype(
-    [("tie", np.int64), ("place", np.int32), ("left", np.int32), ("right", np.int32), ("parent", np.int32)]
-)
+NODE = np.dtype([("tie", np.int64), ("place", np.int32), ("left", np.int32), ("right", np.int32), ("parent", np.int32)])
 LADDER = np.dtype(
     [
         ("best_place", np.int64),  # smallest place held; PRICE_WINDOW_TICKS when empty
@@ -259,6 +263,7 @@ ASK = np.dtype(
         ("takes", np.int64),  # 1 when it would execute at once
         ("margin_e6", np.int64),
         ("reserve_e6", np.int64),
+        ("uncovered_lots", np.int64),  # of an order that would rest
     ]
 )
 

@@ -54,10 +54,15 @@ def account_row(account_id):
 
 @kernel
 def slot_home(slots, key_a, key_b, key_c):
-    """Return where a key would like to be; only low bits are multiplied, so that nothing overflows."""
+    """
+    Return where a key would like to be.
+
+    Ids run in sequence, and a removal walks to the end of its run of used slots: so neighbours are scattered by a
+    multiplication. Only low bits are multiplied, so that nothing overflows.
+    """
     mixed = (key_a & LOW_BITS) + ((key_a >> 31) & LOW_BITS) * 31
     mixed += (key_b & LOW_BITS) * 65_599 + (key_c & LOW_BITS) * 40_503
-    return mixed & (len(slots) - 1)
+    return (((mixed & LOW_BITS) * 2_654_435_769) >> 20) & (len(slots) - 1)
 
 
 @kernel

@@ -192,7 +192,7 @@ def taker_validate(state, position_row, lots):
     ask = state.ask
     market = state.markets[ask.market_row]
     config = market.config
-    execution.plan_taker(
+    execution.taker_plan(
         state,
         ask.market_row,
         ask.account_row,
@@ -222,7 +222,7 @@ def exposure_validate(state, exposure_lots, open_lots):
     market = state.markets[ask.market_row]
     if exposure_lots > market.config.order_lots_max:
         return int64(ResultCode.NOTIONAL_ABOVE_MAX)
-    waiting_lots = state.market_links[ask.market_row].resting_lots
+    waiting_lots = state.market_links[ask.market_row].uncovered_lots
     if market.open_interest_lots + waiting_lots + open_lots > market.config.open_interest_lots_max:
         return int64(ResultCode.OPEN_INTEREST_ABOVE_MAX)
     return int64(OK)

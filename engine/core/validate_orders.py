@@ -70,7 +70,8 @@ def order_filters_validate(state, command):
     ask = state.ask
     market = state.markets[ask.market_row]
     limit = command.order_kind == OrderKind.LIMIT
-    closes = orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side) >= ask.lots
+    crosses = not limit or ask.side_sign * (ask.price_ticks - ask.touch_ticks) >= 0
+    closes = ask.lots <= closable_lots(state, command, crosses)
     price_ticks = ask.price_ticks if limit else ask.touch_ticks
     code = validate.size_validate(state, ask.lots, price_ticks, closes)
     if code != OK:
@@ -81,6 +82,18 @@ def order_filters_validate(state, command):
     if rests and state.account_links[ask.account_row].orders_resting >= state.venue.orders_open_max:
         return int64(ResultCode.ORDERS_OPEN_MAX)
     return validate.triggers_room_validate(state, ask.children)
+
+
+@kernel
+def closable_lots(state, command, crosses):
+    """Return how many lots an order would close: of the opposite position if it takes, of its uncovered rest if not."""
+    ask = state.ask
+    if not crosses:
+        return orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side)
+    net_row = int64(state.account_links[ask.account_row].net[ask.market_row])
+    if net_row == ROW_NONE:
+        return int64(0)
+    return max(int64(0), -state.positions[net_row].lots * ask.side_sign)
 
 
 @kernel
@@ -131,9 +144,8 @@ def rest_validate(state, command):
     market = state.markets[ask.market_row]
     config = market.config
     net_row = ask.position_row
-    uncovered = ask.lots - min(
-        ask.lots, orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side)
-    )
+    uncovered = ask.lots - min(ask.lots, orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side))
+    ask.uncovered_lots = uncovered
     ask.reserve_e6 = matching.reserve_e6(market, uncovered, ask.price_ticks, ask.leverage, config.fee_taker_ppm)
     held = orders.resting_lots(state, ask.account_row, ask.market_row, command.side)
     if net_row != ROW_NONE:
@@ -142,7 +154,7 @@ def rest_validate(state, command):
         return int64(ResultCode.LEVERAGE_ABOVE_TIER)
     if ask.reserve_e6 > state.accounts[ask.account_row].free_e6:
         return int64(ResultCode.MARGIN_INSUFFICIENT)
-    return validate.exposure_validate(state, held + ask.lots, ask.lots)
+    return validate.exposure_validate(state, held + ask.lots, uncovered)
 
 
 @kernel

@@ -1,0 +1,327 @@
+"""
+The loop: read, apply, publish, compare, show life, repeat; it knows no market.
+
+Recovery, standing by and leading are this one loop. What differs is only whether the newest applied `lead` is our own.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from engine.leadership import Leadership
+from engine.publish import Publisher
+from engine.recovery import RulesUnknown
+from engine.snapshots import Snapshots
+from engine.views import MarketViews
+from engine.witness import Memory, witness_check
+from shared.codes import RULES_VERSION, BatchStatus
+from shared.refusal import RefusalStands
+from shared.streams import AppendStatus, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown
+
+READ_COUNT = 1_000
+BLOCK_MS = 20
+TICK_SILENCE_S = 1.5
+WITNESS_S = 3.0  # silence is no condition: a leader that ticks by itself would never meet it
+SECOND_S = 1.0
+PROGRESS_S = 2.0
+RECONNECT_MIN_S = 0.02
+RECONNECT_MAX_S = 0.5
+REFUSED_PAUSE_S = 0.1
+REASONS_OF_LOSS = ("LOG_ABSENT", "VENUE_CHANGED")
+
+
+class Clock(Protocol):
+    """The times the loop needs, given from outside."""
+
+    def now_us(self) -> int: ...
+    def monotonic_s(self) -> float: ...
+    def sleep_s(self, seconds: float) -> None: ...
+
+
+class Parts(NamedTuple):
+    """What a runner is made of."""
+
+    venue: str
+    machine: Any
+    streams: Any
+    keys: Any
+    publisher: Publisher
+    leadership: Leadership
+    snapshots: Snapshots
+    views: MarketViews
+    clock: Clock
+    log: Any
+    refusal_look: Callable[[], dict[str, Any] | None]  # the file in the data folder
+    memories: list[Memory]  # of the snapshot it started from
+
+
+class Runner:
+    """One engine's life after recovery has found its start."""
+
+    def __init__(self, parts: Parts, pid: int) -> None:
+        self.parts = parts
+        self.pid = pid
+        self.stopping = False
+        self.header = parts.machine.header()  # after the entry at which the shell last had to act
+        self.connected = False
+        self.losses = 0  # broken connections that were answered by looking at everything again
+        self.reconnect_wait_s = RECONNECT_MIN_S
+        now_s = parts.clock.monotonic_s()
+        self.since_us = parts.clock.now_us()
+        self.witnessed_last_s = now_s
+        self.tip_last_s = float("-inf")  # when everything in the log was last known to be applied
+        self.tick_last_s = now_s
+        self.tick_seq = 0
+        self.publish_next_s = now_s
+        self.second_next_s = now_s
+        self.progress_next_s = now_s + PROGRESS_S
+        self.progress_seq = parts.machine.seq
+        self.appends_refused: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Turn until asked to stop; then publish what is kept and say that this leader has left."""
+        while not self.stopping:
+            self.turn()
+        self.leave()
+
+    def turn(self) -> None:
+        """Do everything once; a Redis that is away is waited for, a refusal or a divergence is raised."""
+        try:
+            if not self.connected:
+                self.connect()
+            self.read_and_apply()
+            self.publish()
+            self.parts.publisher.compare(self.parts.machine.seq)
+            self.duties()
+            self.reconnect_wait_s = RECONNECT_MIN_S
+        except StreamsError as error:
+            self.connection_lost(error)
+
+    def connection_lost(self, error: StreamsError) -> None:
+        """Wait a moment before everything is checked again."""
+        if self.connected or self.reconnect_wait_s == RECONNECT_MIN_S:
+            self.parts.log.warning("redis_away", error=f"{type(error).__name__}: {error}")
+        self.connected = False
+        self.parts.clock.sleep_s(self.reconnect_wait_s)
+        self.reconnect_wait_s = min(RECONNECT_MAX_S, 2 * self.reconnect_wait_s)
+        self.parts.snapshots.poll(self.parts.clock.monotonic_s(), self.parts.leadership.leading)
+
+    def connect(self) -> None:
+        """Check everything that a new connection may have lost; raises StreamsDown while Redis is away."""
+        parts = self.parts
+        self.losses = parts.streams.losses
+        info = parts.streams.server_info()
+        parts.leadership.look(parts.clock.monotonic_s())
+        self.refusal_check()
+        self.witnesses_check()
+        parts.publisher.reconnected()
+        parts.leadership.witnessed(info["run_id"], parts.clock.monotonic_s())
+        if info["appendfsync"] != "always" or not info["appendonly"]:
+            parts.log.warning("redis_not_durable", appendonly=info["appendonly"], appendfsync=info["appendfsync"])
+        parts.log.info("redis_connected", run_id=info["run_id"], seq=parts.machine.seq)
+        self.connection_check()
+        self.connected = True
+
+    def connection_check(self) -> None:
+        """Raise StreamsDown when the connection broke since it was checked, even if another has come up by itself."""
+        if self.parts.streams.losses != self.losses:
+            raise StreamsDown("the connection broke; what was read since is not believed")
+
+    def witnesses_check(self) -> None:
+        """Raise Refusal unless both streams hold what this engine, the snapshot and the persister remember."""
+        parts = self.parts
+        anchor = parts.snapshots.memories() or parts.memories
+        memories = [*anchor, *parts.publisher.memory(), *postgres_memories(parts.snapshots.postgres)]
+        digest = parts.machine.last_digest()
+        if digest:
+            memories.append(Memory("log", parts.machine.seq, 0, digest, "this engine"))
+        views = parts.streams.get_json(parts.keys.views_witness)
+        witness_check(parts.streams, parts.keys, parts.venue, [*memories, *views_memories(views)])
+        self.witnessed_last_s = parts.clock.monotonic_s()
+
+    def refusal_check(self) -> None:
+        """Raise RefusalStands while a refusal is written down anywhere."""
+        parts = self.parts
+        places: Iterable[tuple[str, Any]] = (
+            ("the data folder", parts.refusal_look()),
+            (parts.keys.refused, parts.streams.get_json(parts.keys.refused)),
+            ("Postgres", parts.snapshots.postgres.get("refusal")),
+        )
+        for place, reason in places:
+            if reason is not None:
+                raise RefusalStands(reason, place)
+
+    def read_and_apply(self) -> None:
+        """Read one batch and apply it; note when the end of the log was reached, or when it has been silent."""
+        parts = self.parts
+        if parts.publisher.full():
+            return
+        entries = parts.streams.read_log(parts.keys, parts.machine.seq, READ_COUNT, BLOCK_MS)
+        self.connection_check()
+        if entries:
+            parts.machine.load(entries)
+            while (step := parts.machine.step()) is not None:
+                parts.publisher.keep(step.outputs)
+                if step.status != BatchStatus.DONE:
+                    self.header_act()
+        now_s = parts.clock.monotonic_s()
+        if len(entries) < READ_COUNT:
+            self.tip_last_s = now_s
+        if now_s - self.witnessed_last_s >= WITNESS_S:
+            self.witnesses_check()
+        if parts.machine.tick_seq != self.tick_seq:
+            self.tick_seq = parts.machine.tick_seq
+            self.tick_last_s = now_s
+
+    def header_act(self) -> None:
+        """Do what the entry just applied asks of the shell; one entry may be a keyframe and a `lead` at once."""
+        parts = self.parts
+        header, before = parts.machine.header(), self.header
+        self.header = header
+        if before.keyframe_slot not in (0, header.keyframe_slot):
+            parts.snapshots.keyframe(parts.machine, parts.publisher, parts.leadership.leading)
+        if header.lead_seq != before.lead_seq:
+            self.lead_applied(header)
+        if header.checkpoint != before.checkpoint:
+            seq, state_hash, record_hash = header.checkpoint
+            parts.snapshots.checkpoint_applied(seq, (state_hash, record_hash), parts.leadership.leading)
+
+    def lead_applied(self, header: Any) -> None:
+        """Take or give up the lead, as the log says; newer rules end this process after its last output."""
+        parts = self.parts
+        if header.rules > RULES_VERSION:
+            if parts.leadership.leading:
+                parts.publisher.publish()
+            raise RulesUnknown(f"entry {header.lead_seq} puts rules {header.rules} in force, known are {RULES_VERSION}")
+        change = parts.leadership.lead_applied(header.leader, parts.clock.monotonic_s())
+        if not change:
+            return
+        parts.views.forget()
+        self.publish_next_s = parts.clock.monotonic_s()
+        parts.log.info(f"leader_{change}", seq=header.lead_seq, who=header.leader, kept=len(parts.publisher.kept))
+
+    def publish(self) -> None:
+        """Publish while we lead; what Redis refuses is kept and tried again a little later."""
+        parts = self.parts
+        if not parts.leadership.leading or not parts.publisher.kept:
+            return
+        now_s = parts.clock.monotonic_s()
+        if now_s < self.publish_next_s:
+            return
+        try:
+            while parts.publisher.publish():
+                parts.publisher.compare(parts.machine.seq)
+        except StreamsRefused as error:
+            self.publish_next_s = now_s + REFUSED_PAUSE_S
+            parts.log.warning("publish_refused", error=str(error), kept=len(parts.publisher.kept))
+
+    def duties(self) -> None:
+        """Do what time asks for: heartbeat, views, snapshot, candidacy, tick, the look around every second."""
+        parts = self.parts
+        now_s, time_us = parts.clock.monotonic_s(), parts.clock.now_us()
+        parts.leadership.look(now_s)
+        header = parts.machine.header()
+        parts.leadership.beat(now_s, time_us, header.seq, header.rules, header.feed_session)
+        parts.snapshots.poll(now_s, parts.leadership.leading)
+        parts.snapshots.hand_over(parts.publisher, parts.leadership.leading)
+        if parts.leadership.leading:
+            parts.views.write(parts.machine, now_s)
+            self.checkpoints_append(time_us)
+            if now_s - self.tick_last_s >= TICK_SILENCE_S:
+                self.tick_last_s = now_s
+                self.append("clock_tick", {}, time_us)
+        elif parts.leadership.candidate(now_s, now_s - self.tip_last_s):
+            self.refusal_check()
+            parts.leadership.lead_tried(now_s)
+            self.append("lead", {"who": parts.leadership.who, "rules": RULES_VERSION}, time_us)
+        if now_s >= self.second_next_s:
+            self.second_next_s = now_s + SECOND_S
+            self.second(now_s, header)
+
+    def second(self, now_s: float, header: Any) -> None:
+        """Look for a refusal, say that this process lives, and how far recovery has come."""
+        parts = self.parts
+        self.refusal_check()
+        leading = parts.leadership.leading
+        lag = max(0, parts.streams.log_tip(parts.keys) - header.seq)
+        name = "engine" if leading else f"engine:{parts.leadership.who}"
+        parts.streams.heartbeat(
+            parts.keys,
+            name,
+            {
+                "role": "leader" if leading else "standby",
+                "pid": self.pid,
+                "who": parts.leadership.who,
+                "seq": header.seq,
+                "lag": lag,
+                "rules": header.rules,
+                "since_us": self.since_us,
+                "kept": len(parts.publisher.kept),
+                "snapshot_seq": parts.snapshots.durable_seq,
+                "snapshots_skipped": parts.snapshots.skipped_count,
+                "promotions": parts.leadership.promotions_count,
+            },
+        )
+        if now_s >= self.progress_next_s:
+            if lag > READ_COUNT:
+                speed = (header.seq - self.progress_seq) / (now_s - self.progress_next_s + PROGRESS_S)
+                parts.log.info("recovery_progress", seq=header.seq, remaining=lag, entries_per_s=round(speed))
+            self.progress_seq = header.seq
+            self.progress_next_s = now_s + PROGRESS_S
+
+    def checkpoints_append(self, time_us: int) -> None:
+        """Append what the writer has made durable; one that is refused is tried again with the next turn's second."""
+        due = self.parts.snapshots.checkpoints_due
+        while due:
+            body = {name: due[0][name] for name in ("seq", "state_hash", "record_hash")}
+            if not self.append("checkpoint", body, time_us):
+                return
+            due.pop(0)
+
+    def append(self, kind: str, body: dict[str, Any], time_us: int) -> bool:
+        """
+        Append one of the engine's own entries; return whether it is there or may be there.
+
+        A number that was applied already is given out again only by a log that lost its tail; a log that is not there
+        at all, or another venue's pointer, is looked into at once as well.
+        """
+        parts = self.parts
+        appended = parts.streams.append_engine(
+            parts.keys, [(b"ts", b"%d" % time_us), (kind.encode(), orjson.dumps(body))]
+        )
+        refused = appended.status == AppendStatus.REFUSED
+        if 0 < appended.seq <= parts.machine.seq or appended.reason in REASONS_OF_LOSS:
+            self.witnesses_check()
+        if refused and self.appends_refused.get(kind) != appended.reason:
+            parts.log.warning("append_refused", kind=kind, reason=appended.reason)
+        self.appends_refused[kind] = appended.reason if refused else ""
+        return not refused
+
+    def leave(self) -> None:
+        """Publish what is kept and leave the lead, as far as Redis lets us."""
+        parts = self.parts
+        if not parts.leadership.leading:
+            return
+        try:
+            self.publish()
+            header = parts.machine.header()
+            parts.leadership.leave(parts.clock.now_us(), header.seq, header.rules, header.feed_session)
+        except (StreamsDown, StreamsUnknown, StreamsRefused) as error:
+            parts.log.warning("left_without_saying", error=str(error))
+
+
+def postgres_memories(postgres: dict[str, Any]) -> list[Memory]:
+    """Return what the history reader's cursor remembers."""
+    cursor = postgres.get("cursor")
+    if not cursor:
+        return []
+    return [Memory("events", cursor["seq"], cursor["chunk"], cursor["digest"], "the persister's history cursor")]
+
+
+def views_memories(witness: Any) -> list[Memory]:
+    """Return what the view reader's cursor remembers; anything unreadable remembers nothing."""
+    try:
+        return [Memory("events", int(witness["seq"]), int(witness["chunk"]), str(witness["digest"]), "the view reader")]
+    except (TypeError, KeyError, ValueError):
+        return []

@@ -1,0 +1,260 @@
+"""
+When a snapshot is taken, and how its bytes leave the hot thread.
+
+The log marks the keyframes. Right after applying one, the live rows are copied into shared memory; a second process
+(engine/writer.py) hashes, packs, writes the file and the row. It gets the copy only after every output up to that entry
+was seen in the events stream; a snapshot before its outputs would lose them for ever. Whatever Postgres does, nothing
+here waits for it.
+"""
+
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from engine.publish import Publisher
+from engine.witness import Memory, memories_of
+
+TOUCH_START_BYTES = 64 * 2**20
+TOUCH_STEP_BYTES = 4 * 2**20
+HASHES_KEPT = 120
+RESPAWN_S = 1.0
+COMMAND = (sys.executable, "-m", "engine.writer")
+
+
+class CopyBuffer:
+    """Shared memory without a name: it ends with the processes that hold it, however they end."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        if hasattr(os, "memfd_create"):
+            self.descriptor = os.memfd_create("tidemark-snapshot")
+        else:
+            self.descriptor, path = tempfile.mkstemp()
+            os.unlink(path)
+        self.capacity_bytes = capacity_bytes
+        os.ftruncate(self.descriptor, capacity_bytes)  # sparse: a page costs nothing until it is touched
+        self.map = mmap.mmap(self.descriptor, capacity_bytes)
+        self.view = memoryview(self.map)
+        self.touched_bytes = 0
+        self.touch(TOUCH_START_BYTES)
+
+    def touch(self, bytes_count: int) -> None:
+        """Touch this many more bytes, so that the first copy into them finds its pages."""
+        end = min(self.capacity_bytes, self.touched_bytes + bytes_count)
+        for offset in range(self.touched_bytes, end, mmap.PAGESIZE):
+            self.view[offset] = 0
+        self.touched_bytes = max(self.touched_bytes, end)
+
+    def touch_ahead(self, length: int) -> None:
+        """Touch one step more when the last copy came near the end of what is touched."""
+        if 2 * length > self.touched_bytes:
+            self.touch(TOUCH_STEP_BYTES)
+
+
+class Held(NamedTuple):
+    """A copy that lies in shared memory."""
+
+    seq: int
+    length: int
+    frame: dict[str, Any]
+
+
+class WriterPort(Protocol):
+    """The way to the second process."""
+
+    def send(self, job: dict[str, Any]) -> bool: ...
+    def receive(self, now_s: float) -> list[dict[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+class CheckpointMismatch(Exception):
+    """The log states another hash of a seq than this engine computed."""
+
+
+class Snapshots:
+    """The one copy of this engine, what became of it, and the hashes of recent keyframes."""
+
+    def __init__(self, buffer: Any, port: WriterPort, frame: dict[str, Any], log: Any) -> None:
+        self.buffer = buffer
+        self.port = port
+        self.frame = frame  # what every document says: venue, engine version
+        self.log = log
+        self.held: Held | None = None
+        self.writing = False
+        self.skipped_count = 0
+        self.length_last = 0
+        self.durable_seq = 0
+        self.sent: dict[str, Any] = {}  # the frame of the document that was last handed over
+        self.anchor: list[Memory] = []  # what the newest durable snapshot remembers; every restart needs it
+        self.hashes: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self.claims: OrderedDict[int, tuple[str, str]] = OrderedDict()  # checkpoints whose own hash is not known yet
+        self.checkpoints_due: list[dict[str, Any]] = []
+        self.postgres: dict[str, Any] = {}  # what the second process saw there last: refusal, cursor
+
+    def keyframe(self, machine: Any, publisher: Publisher, leading: bool) -> bool:
+        """Copy the state right after the keyframe was applied, unless the copy before is still in use."""
+        if self.held is not None:
+            self.skipped_count += leading
+            if leading:  # a recovering engine skips most of them, and that is all right
+                self.log.warning("snapshot_skipped", seq=machine.seq, waiting_for=self.held.seq)
+            return False
+        header = machine.header()
+        last = publisher.last()
+        length = machine.copy(self.buffer.view)
+        self.length_last = length
+        witness = {
+            "log": {"seq": machine.seq, "digest": machine.last_digest()},
+            "events": {"seq": last.seq, "chunk": last.chunk, "digest": last.digest},
+        }
+        frame = {**self.frame, "seq": machine.seq, "log_time_us": header.log_time_us, "rules": header.rules}
+        self.held = Held(machine.seq, length, {**frame, "witness": witness})
+        return True
+
+    def hand_over(self, publisher: Publisher, leading: bool) -> None:
+        """Give the copy to the second process once it may have it; a standby's copy is only hashed."""
+        if self.held is None or self.writing:
+            if self.held is None:
+                self.buffer.touch_ahead(self.length_last)
+            return
+        if leading and not publisher.settled(self.held.seq):
+            return
+        job = {"job": "write" if leading else "hash", "length": self.held.length, "frame": self.held.frame}
+        self.writing = self.port.send(job)
+        if leading:
+            self.sent = self.held.frame
+        if not self.writing:
+            self.held = None
+
+    def poll(self, now_s: float, leading: bool) -> None:
+        """Take in what the second process says; raises CheckpointMismatch in a leader that is contradicted."""
+        for message in self.port.receive(now_s):
+            kind = message["kind"]
+            if kind == "hashed":
+                self.hash_known(message["seq"], message["state_hash"], message["record_hash"], leading)
+            elif kind == "free":
+                self.held = None
+                self.writing = False
+            elif kind == "durable":
+                self.durable_seq = message["seq"]
+                if self.sent.get("seq") == self.durable_seq:
+                    self.anchor = memories_of(self.sent, "the row")
+                if leading:
+                    self.checkpoints_due.append(message)
+                self.log.info("snapshot_durable", seq=message["seq"], ms=message.get("ms"))
+            elif kind == "postgres":
+                self.postgres = message
+            else:
+                self.log.warning(
+                    "snapshot_trouble", **{name: value for name, value in message.items() if name != "kind"}
+                )
+
+    def memories(self) -> list[Memory]:
+        """Return what the newest durable snapshot of this engine remembers of both streams."""
+        return self.anchor
+
+    def hash_known(self, seq: int, state_hash: str, record_hash: str, leading: bool) -> None:
+        """Remember the own hashes of a keyframe and compare them with a checkpoint that came first."""
+        self.hashes[seq] = (state_hash, record_hash)
+        while len(self.hashes) > HASHES_KEPT:
+            self.hashes.popitem(last=False)
+        claim = self.claims.pop(seq, None)
+        if claim is not None:
+            self.compare(seq, claim, leading)
+
+    def checkpoint_applied(self, seq: int, claim: tuple[str, str], leading: bool) -> None:
+        """Compare what the log states of a seq with the own hash, now or as soon as that is known."""
+        if seq in self.hashes:
+            self.compare(seq, claim, leading)
+        elif self.held is not None and self.held.seq == seq:
+            self.claims[seq] = claim
+
+    def compare(self, seq: int, claim: tuple[str, str], leading: bool) -> None:
+        """Alarm when the hashes differ; a leader stops."""
+        own = self.hashes[seq]
+        if own == claim:
+            return
+        text = f"checkpoint of {seq}: the log states {claim}, computed was {own}"
+        self.log.error("checkpoint_mismatch", seq=seq, stated=claim, computed=own)
+        if leading:
+            raise CheckpointMismatch(text)
+
+
+class WriterProcess:
+    """The second process, started again when it dies."""
+
+    def __init__(self, buffer: CopyBuffer, venue: str, root: Path, log: Any) -> None:
+        self.buffer = buffer
+        self.venue = venue
+        self.root = root
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.rest = b""
+        self.spawn_next_s = 0.0
+
+    def spawn(self, now_s: float) -> None:
+        """Start the process; it inherits the memory, the environment and the two pipes, nothing else."""
+        self.spawn_next_s = now_s + RESPAWN_S
+        arguments = [
+            *COMMAND,
+            str(self.buffer.descriptor),
+            str(self.buffer.capacity_bytes),
+            self.venue,
+            str(os.getpid()),
+        ]
+        self.process = subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[self.buffer.descriptor],
+            cwd=self.root,
+            bufsize=0,
+        )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.rest = b""
+
+    def send(self, job: dict[str, Any]) -> bool:
+        """Return whether the job went out; when not, the process is gone and comes again."""
+        if self.process is None or self.process.stdin is None:
+            return False
+        try:
+            self.process.stdin.write(orjson.dumps(job) + b"\n")
+        except OSError:
+            return False
+        return True
+
+    def receive(self, now_s: float) -> list[dict[str, Any]]:
+        """Return the messages that have come; a process that died is reported as free and started again."""
+        if self.process is None:
+            if now_s >= self.spawn_next_s:
+                self.spawn(now_s)
+            return []
+        assert self.process.stdout is not None
+        content = self.process.stdout.read()
+        if content is None:
+            return []
+        if not content and self.process.poll() is not None:
+            code = self.process.returncode
+            self.process = None
+            return [{"kind": "trouble", "text": "the snapshot writer died", "code": code}, {"kind": "free"}]
+        lines = (self.rest + content).split(b"\n")
+        self.rest = lines.pop()
+        return [orjson.loads(line) for line in lines]
+
+    def close(self) -> None:
+        """Close the pipe, on which the process ends, and wait for it a moment."""
+        if self.process is None:
+            return
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,126 @@
+"""
+What the core and the snapshot cost: `scripts/bench core|snapshot`; fixed seeds, medians, one JSON line for a history.
+
+Question of `core`: does a tick that fires nothing cost the same whatever rests, and what do opens and closes cost?
+Question of `snapshot`: how long does the hot thread stand still, and how soon is the state durable?
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from scripts import bench_venue
+
+QUIET_TICKS = 20_000
+REPEATS = 7
+RESTING = (0, 1_000, 100_000, 1_000_000)
+console = Console(stderr=True)
+
+
+def machine() -> dict[str, Any]:
+    """Return what a figure is worth nothing without."""
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+
+
+def report(name: str, table: Table, figures: dict[str, Any]) -> None:
+    """Print the table for people and the line for the history."""
+    Console().print(table)
+    click.echo(json.dumps({"bench": name, **machine(), **figures}))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def bench() -> None:
+    """Measure this build on this machine. Example: scripts/bench core --resting 0,100000"""
+
+
+@bench.command()
+@click.option(
+    "--resting", default=",".join(map(str, RESTING)), show_default=True, help="Resting triggers, one venue each."
+)
+@click.option("--repeats", default=REPEATS, show_default=True, help="Runs of which the median is shown.")
+@click.option("--cold/--no-cold", default=True, show_default=True, help="Compile everything once into an empty cache.")
+def core(resting: str, repeats: int, cold: bool) -> None:
+    """Ticks a second against resting triggers, the linear reference, opens and closes, cold compile time."""
+    sizes = [int(size) for size in resting.split(",")]
+    venues = {}
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("resting triggers", total=sum(sizes) + 1)
+        for size in sizes:
+            venues[size] = bench_venue.BenchVenue(size, lambda count: progress.advance(task, count))
+    ticks: dict[int, list[float]] = {size: [] for size in sizes}
+    linear: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(repeats + 1):
+        for size, venue in venues.items():
+            ticks[size].append(venue.quiet_ticks(QUIET_TICKS))
+            linear[size].append(venue.linear_ticks(max(5, min(2_000, 20_000_000 // max(size, 1)))))
+    trades = [venues[sizes[0]].opens_and_closes(20_000) for _ in range(repeats + 1)]
+    quiet = {size: statistics.median(times[1:]) for size, times in ticks.items()}
+    scans = {size: statistics.median(times[1:]) for size, times in linear.items()}
+    opens, closes = (statistics.median(column[1:]) for column in zip(*trades, strict=True))
+    table = Table("resting triggers", "quiet tick, ns", "ticks/s", "linear scan, ns", "ratio", title="core")
+    for size in sizes:
+        row = (f"{size:,}", f"{quiet[size] * 1e9:.0f}", f"{1 / quiet[size]:,.0f}", f"{scans[size] * 1e9:,.0f}")
+        table.add_row(*row, f"{scans[size] / quiet[size]:,.1f}×")
+    figures: dict[str, Any] = {
+        "quiet_tick_ns": {str(size): round(quiet[size] * 1e9, 1) for size in sizes},
+        "linear_tick_ns": {str(size): round(scans[size] * 1e9, 1) for size in sizes},
+        "flatness": round(max(quiet.values()) / min(quiet.values()), 3),
+        "opens_per_s": round(1 / opens),
+        "closes_per_s": round(1 / closes),
+        "state_hash": venues[sizes[0]].state_hash(),
+    }
+    table.caption = (
+        f"opens {1 / opens:,.0f}/s with SL and TP, closes {1 / closes:,.0f}/s; flat within {figures['flatness']}×"
+    )
+    if cold:
+        figures["compile_cold_s"], figures["compile_cached_s"] = compile_seconds()
+        table.caption += (
+            f"\ncompile {figures['compile_cold_s']:.1f} s cold, {figures['compile_cached_s']:.1f} s from the cache"
+        )
+    report("core", table, figures)
+
+
+def compile_seconds() -> tuple[float, float]:
+    """Return the seconds of the warm-up in an empty cache, and again with it."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            started = time.monotonic()
+            environment = {**os.environ, "TIDEMARK_KERNEL_CACHE": folder}
+            command = [sys.executable, "-m", "engine.warm"]
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, cwd=_repository())
+            seconds.append(round(time.monotonic() - started, 2))
+    return seconds[0], seconds[1]
+
+
+def _repository() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+@bench.command()
+@click.option("--positions", default="10000,100000", show_default=True, help="Net positions with SL and TP.")
+@click.option("--repeats", default=REPEATS, show_default=True, help="Runs of which the median is shown.")
+def snapshot(positions: str, repeats: int) -> None:
+    """Hot-thread pause and time to durable (file and row) at the given sizes, on a server of its own."""
+    from scripts import bench_snapshot
+
+    figures, table = bench_snapshot.measure([int(size) for size in positions.split(",")], repeats, console)
+    report("snapshot", table, figures)
