@@ -1,0 +1,105 @@
+"""
+What a gateway is made of: the parts it has from its first second, and the desk it opens once it knows its venue.
+
+Everything comes in by argument; `__main__.py` builds the real parts, tests build others.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import schemas
+from gateway.auth import Sessions
+from gateway.errors import GatewayCode, Refusal
+from gateway.identity import request_id_fresh
+from gateway.instructions import Instruction, WaitingRoom
+from gateway.limits import Limits
+from gateway.links import Links
+from gateway.mail import MailFolder
+from gateway.markets import Markets
+from gateway.readiness import Watch
+from gateway.secret import Secrets
+from gateway.tail import Tail
+from gateway.views import Views
+from shared.codes import ResultCode
+from shared.database import Database
+from shared.settings import Settings
+from shared.streams import Keys, StreamsAsync
+
+
+@dataclass
+class Parts:
+    """What comes from outside; `streams_tail` is a client of its own, so that a full house never starves the tail."""
+
+    settings: Settings
+    streams: StreamsAsync
+    streams_tail: StreamsAsync
+    database: Database
+    mail: MailFolder
+    now_us: Callable[[], int]
+    monotonic_s: Callable[[], float]
+    log: Any
+
+
+class Desk:
+    """Everything that belongs to one venue."""
+
+    def __init__(self, parts: Parts, venue: str, secrets: Secrets) -> None:
+        """Build the parts of one venue; `open` makes them work."""
+        settings = parts.settings
+        self.parts = parts
+        self.venue = venue
+        self.keys = Keys(venue)
+        self.markets = Markets()
+        self.tail = Tail(parts.streams_tail, self.keys, parts.log, self.markets.changed)
+        self.room = WaitingRoom(parts.streams, self.keys, self.tail, settings.response_timeout_s, parts.monotonic_s)
+        self.views = Views(parts.streams, self.keys, self.tail, parts.monotonic_s)
+        self.sessions = Sessions(secrets, venue, parts.database, parts.now_us, parts.monotonic_s)
+        self.links = Links(
+            parts.database, secrets, venue, parts.mail, settings.base_url, self.account_open, parts.now_us, parts.log
+        )
+        self.watch = Watch(
+            parts.streams,
+            parts.database,
+            settings.data_dir,
+            self.keys,
+            self.tail,
+            self.markets,
+            parts.monotonic_s,
+        )
+
+    async def open(self) -> None:
+        """Take the venue's configuration and place the tail at the end of the events; raises StreamsError."""
+        await self.markets.load(self.parts.streams, self.keys)
+        await self.tail.start()
+
+    async def run(self) -> None:
+        """Keep tail, mail and watch running; returns only by an exception that ends the process."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.tail.run())
+            group.create_task(self.links.run())
+            group.create_task(self.watch.run())
+
+    async def account_open(self, owner: str) -> int:
+        """Return the account of an owner, opened now or before; raises Refusal."""
+        now_us = self.parts.now_us()
+        fields = schemas.operation_read(schemas.ACCOUNT_OPEN, {"owner": owner})
+        instruction = Instruction(0, request_id_fresh(now_us), schemas.ACCOUNT_OPEN.op, now_us, fields)
+        outcome = await self.room.send(instruction)
+        if outcome.cause is None:
+            raise Refusal(GatewayCode.SIGN_IN_UNAVAILABLE)
+        response = outcome.cause.response
+        if response["result"] != ResultCode.OK.name:
+            raise Refusal(response["result"], seq=outcome.seq)
+        return int(response["account"])
+
+
+@dataclass
+class Gateway:
+    """One gateway process; `desk` is None until the venue is known."""
+
+    parts: Parts
+    limits: Limits
+    desk: Desk | None = None
+    state: dict[str, Any] = field(default_factory=lambda: {"waiting": "for the venue to be founded"})

@@ -1,0 +1,124 @@
+"""
+A checked body -> one log entry, and the waiting room for its answer.
+
+Nothing is ever sent twice from here. An append that was certainly refused is a 503; one that may have happened, or
+whose answer does not come in time, is UNKNOWN, and the caller learns by which id and time to ask.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from gateway.errors import GatewayCode, Refusal
+from gateway.tail import Cause, Tail, cause_of
+from shared.codes import ResultCode
+from shared.streams import Appended, AppendStatus, EventsEntry, Keys, StreamsAsync, StreamsError
+
+CHUNKS_MAX = 64
+
+
+class Instruction(NamedTuple):
+    """One wish of one account, ready for the log."""
+
+    account: int
+    request_id: str
+    op: str
+    ts_us: int
+    fields: dict[str, Any]  # in canonical order
+
+    def entry(self) -> list[tuple[bytes, bytes]]:
+        """Return the fields of the log entry, in wire.md's order and canonical form."""
+        body = {"v": 1, "account": self.account, "request_id": self.request_id, "op": self.op, **self.fields}
+        return [(b"ts", str(self.ts_us).encode()), (b"user_instruction", orjson.dumps(body))]
+
+
+class Outcome(NamedTuple):
+    """What is known of an instruction: its cause, or UNKNOWN (cause None); `replay`: it was accepted before."""
+
+    cause: Cause | None
+    seq: int  # of the entry, 0 when even that is not known
+    replay: bool = False
+
+
+class WaitingRoom:
+    """Sends instructions and waits for their answers."""
+
+    def __init__(
+        self, streams: StreamsAsync, keys: Keys, tail: Tail, timeout_s: float, monotonic_s: Callable[[], float]
+    ) -> None:
+        """Keep what sending needs."""
+        self._streams = streams
+        self._keys = keys
+        self._tail = tail
+        self._timeout_s = timeout_s
+        self._monotonic_s = monotonic_s
+        self._appends: set[asyncio.Task[Appended]] = set()
+
+    async def send(self, instruction: Instruction) -> Outcome:
+        """Append one instruction and return its outcome; raises Refusal when certainly nothing was appended."""
+        deadline_s = self._monotonic_s() + self._timeout_s
+        self._tail.append_begins()
+        try:
+            appended = await self._append(instruction, deadline_s)
+            if appended.status is AppendStatus.REFUSED:
+                detail = {"reason": appended.reason} if appended.reason else {}
+                raise Refusal(GatewayCode.LOG_UNAVAILABLE, detail, request_id=instruction.request_id)
+            if appended.status is AppendStatus.UNKNOWN:
+                return Outcome(None, 0)
+            future = self._tail.expect(appended.seq, instruction.request_id)
+        finally:
+            self._tail.append_ends()
+        try:
+            cause = await asyncio.wait_for(future, max(0.0, deadline_s - self._monotonic_s()))
+        except TimeoutError:
+            return Outcome(None, appended.seq)
+        finally:
+            self._tail.forget(appended.seq)
+        if cause.response["result"] == ResultCode.REQUEST_REPEATED.name:
+            return await self._first_outcome(cause)
+        return Outcome(cause, cause.seq)
+
+    async def _append(self, instruction: Instruction, deadline_s: float) -> Appended:
+        """Return what became of the append; one that hangs is left to end by itself, never cancelled half sent."""
+        task = asyncio.ensure_future(self._streams.append(self._keys, instruction.entry()))
+        self._appends.add(task)
+        task.add_done_callback(self._append_done)
+        await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()))
+        if not task.done():
+            return Appended(AppendStatus.UNKNOWN, 0)
+        return task.result()
+
+    def _append_done(self, task: "asyncio.Task[Appended]") -> None:
+        """Drop a finished append and look at its exception, which nobody may be waiting for any more."""
+        self._appends.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _first_outcome(self, repeated: Cause) -> Outcome:
+        """Return the outcome of the first sending, from the events that it caused."""
+        first_seq = int(repeated.response["first_seq"])
+        request_id = repeated.response["request_id"]
+        account = repeated.response["account"]
+        try:
+            entries = await self._streams.range_events(self._keys, (first_seq, 0), (first_seq, CHUNKS_MAX), CHUNKS_MAX)
+            cause = first_cause(entries, request_id)
+            if cause is None:
+                cause = await outcome_stored(self._streams, self._keys, account, request_id)
+        except StreamsError:
+            cause = None
+        return Outcome(cause, cause.seq if cause else first_seq, replay=cause is not None)
+
+
+def first_cause(entries: list[EventsEntry], request_id: str) -> Cause | None:
+    """Return the answer in a range of the events stream, if the range still holds it."""
+    return cause_of(entries, request_id) if entries else None
+
+
+async def outcome_stored(streams: StreamsAsync, keys: Keys, account_id: int, request_id: str) -> Cause | None:
+    """Return the outcome that the view reader keeps, without its events, or None."""
+    stored = await streams.get_json(keys.outcome(account_id, request_id))
+    if stored is None:
+        return None
+    return Cause(int(stored["seq"]), int(stored["log_time_us"]), stored["response"], [])

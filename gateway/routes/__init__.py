@@ -1,0 +1,1 @@
+"""One file a subject: parse, append, await, render."""

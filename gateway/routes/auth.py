@@ -1,0 +1,118 @@
+"""Signing in by magic link, and out."""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway import pages, schemas
+from gateway.auth import SESSION_SECONDS
+from gateway.calls import Call, cross_site_check, json_answer, refuse
+from gateway.errors import ERRORS, GatewayCode, Refusal
+from gateway.limits import LimitName
+from gateway.links import SignedIn, address_read
+from gateway.schemas import body_object
+from shared.codes import ResultCode
+from shared.database import DatabaseError
+
+FORM = "application/x-www-form-urlencoded"
+TOKEN_LENGTH_MAX = 128
+EMAIL_LENGTH_MAX = 320
+
+
+async def sign_in_ask(call: Call) -> Response:
+    """Take an address and answer 202, whoever it is; the link goes out by mail."""
+    call.query()
+    cross_site_check(call)
+    body = body_object(await call.body())
+    email = body.pop("email", None)
+    schemas.body_read(schemas.SignIn, body | {"email": "-"})
+    if email is None:
+        raise Refusal(ResultCode.FIELD_MISSING.name, {"field": "email"})
+    if not isinstance(email, str):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "email", "expected": "text"})
+    if len(email) <= EMAIL_LENGTH_MAX:
+        address = address_read(email)
+        # An unusable address counts too: whether it was usable is nobody's business.
+        await call.gateway.limits.hit(LimitName.SIGN_IN, address or email.strip().lower())
+        if address is not None:
+            call.desk.links.ask(address)
+    return json_answer(call, {"status": "ACCEPTED"}, 202)
+
+
+async def verify_get(call: Call) -> Response:
+    """Consume the link for a program that says so exactly; show everyone else a page that consumes nothing."""
+    token = call.request.query_params.get("token", "")
+    if call.request.method == "GET" and call.request.headers.get("accept") == "application/json":
+        return signed_in_answer(call, await consume(call, token))
+    address = ""
+    if 0 < len(token) <= TOKEN_LENGTH_MAX:
+        try:
+            person = await call.desk.links.person(token)
+            address = person.email if person else ""
+        except (DatabaseError, Refusal):
+            address = ""
+    return HTMLResponse(pages.verify(token[:TOKEN_LENGTH_MAX], address), headers={"Cache-Control": "no-store"})
+
+
+async def verify_post(call: Call) -> Response:
+    """Consume the link: the page's button, or a program with a JSON body."""
+    cross_site_check(call)
+    data = await call.body()
+    if call.request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
+        return await verify_form(call, data)
+    token = schemas.body_read(schemas.Verify, body_object(data))["token"]
+    return signed_in_answer(call, await consume(call, token))
+
+
+async def verify_form(call: Call, data: bytes) -> Response:
+    """Answer the page's button with a page."""
+    token = parse_qs(data.decode("ascii", "replace"), max_num_fields=8).get("token", [""])[0]
+    try:
+        signed_in = await consume(call, token)
+    except Refusal as refusal:
+        row = ERRORS[refusal.code]
+        return HTMLResponse(pages.message("Not signed in", row.sentence), row.status)
+    answer = RedirectResponse("/", 303)
+    cookie_set(call, answer, signed_in.token, SESSION_SECONDS)
+    return answer
+
+
+async def sign_out(call: Call) -> Response:
+    """Revoke the session and clear the cookie; 503 when the revocation could not be written."""
+    call.query()
+    try:
+        await call.desk.sessions.revoke(call.session)
+        answer = json_answer(call, {"status": "SIGNED_OUT"})
+    except DatabaseError:
+        answer = refuse(call, Refusal(GatewayCode.SIGN_IN_UNAVAILABLE))
+    cookie_set(call, answer, "", 0)
+    return answer
+
+
+async def consume(call: Call, token: str) -> SignedIn:
+    """Return the session that a token opens; raises Refusal."""
+    if not 0 < len(token) <= TOKEN_LENGTH_MAX:
+        raise Refusal(GatewayCode.LINK_INVALID)
+    return await call.desk.links.consume(token)
+
+
+def signed_in_answer(call: Call, signed_in: SignedIn) -> Response:
+    """Return the account and the token, for programs, with the cookie for browsers."""
+    body: dict[str, Any] = {"account_id": signed_in.session.account_id, "token": signed_in.token}
+    answer = json_answer(call, body | {"expires_us": signed_in.session.expires_us})
+    cookie_set(call, answer, signed_in.token, SESSION_SECONDS)
+    return answer
+
+
+def cookie_set(call: Call, answer: Response, value: str, age_s: int) -> None:
+    """Set the session cookie; `age_s` 0 clears it."""
+    answer.set_cookie(
+        call.cookie_name(),
+        value,
+        max_age=age_s,
+        path="/",
+        secure=call.gateway.parts.settings.environment != "development",
+        httponly=True,
+        samesite="lax",
+    )

@@ -1,0 +1,61 @@
+"""Does the process live, may it take an instruction, what do its error codes mean; and the small page at the root."""
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from gateway import pages
+from gateway.calls import Call, json_answer, refuse
+from gateway.errors import GatewayCode, Refusal, error_headers, errors_published
+from gateway.identity import request_id_fresh
+
+
+async def health_show(call: Call) -> Response:
+    """Answer that the process lives."""
+    return json_answer(call, {"status": "ok"})
+
+
+async def ready_show(call: Call) -> Response:
+    """Answer 200 when an instruction can be taken; `?strict` only when nothing at all is degraded."""
+    strict = "strict" in call.query("strict")
+    desk = call.gateway.desk
+    if desk is None:
+        missing, degraded = {"venue": f"waiting {call.gateway.state['waiting']}"}, {}
+    else:
+        missing, degraded = desk.watch.missing(), desk.watch.degraded()
+    ready = not missing and not (strict and degraded)
+    body = {
+        "status": "ready" if ready else "not ready",
+        "venue": desk.venue if desk else None,
+        "seq": str(desk.tail.position[0]) if desk else None,
+        "missing": missing,
+        "degraded": list(degraded),
+        "detail": missing | degraded,
+    }
+    headers = {} if ready else error_headers(Refusal(GatewayCode.UNAVAILABLE))
+    return json_answer(call, body, 200 if ready else 503, **{name.replace("-", "_"): v for name, v in headers.items()})
+
+
+async def errors_show(call: Call) -> Response:
+    """Answer the whole table of errors."""
+    return json_answer(call, {"items": errors_published(), "next_cursor": None})
+
+
+async def home_show(call: Call) -> Response:
+    """Show what this is."""
+    return HTMLResponse(pages.home(call.gateway.desk.venue if call.gateway.desk else ""))
+
+
+async def not_found(request: Request, _error: Exception) -> Response:
+    """Answer an address that nobody serves."""
+    return _refused(request, GatewayCode.NOT_FOUND)
+
+
+async def method_not_allowed(request: Request, _error: Exception) -> Response:
+    """Answer a method that the address does not know."""
+    return _refused(request, GatewayCode.METHOD_NOT_ALLOWED)
+
+
+def _refused(request: Request, code: GatewayCode) -> Response:
+    """Return a refusal outside every route."""
+    gateway = request.app.state.gateway
+    return refuse(Call(gateway, request, request_id_fresh(gateway.parts.now_us())), Refusal(code))

@@ -1,0 +1,71 @@
+"""Instructions: a body becomes one log entry, its answer is what that entry caused."""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway import schemas
+from gateway.answers import outcome_answer
+from gateway.calls import Call
+from gateway.errors import Refusal
+from gateway.identity import request_id_fresh, request_id_of_order
+from gateway.instructions import Instruction
+from gateway.schemas import Operation
+from shared.codes import ResultCode
+
+
+async def trade_create(call: Call) -> Response:
+    """Open a ticket position."""
+    return await send_body(call, schemas.TRADE_CREATE)
+
+
+async def trade_close(call: Call) -> Response:
+    """Close a ticket or net position."""
+    return await send_body(call, schemas.TRADE_CLOSE)
+
+
+async def order_place(call: Call) -> Response:
+    """Place an order on the net position."""
+    return await send_body(call, schemas.ORDER_PLACE)
+
+
+async def triggers_set(call: Call) -> Response:
+    """Set or remove a position's take-profit and stop-loss."""
+    return await send_body(call, schemas.TRIGGERS_SET)
+
+
+async def order_cancel(call: Call) -> Response:
+    """Cancel one order by our id."""
+    call.query()
+    text = call.request.path_params["order_id"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Refusal(ResultCode.ORDER_UNKNOWN.name, {"order_id": text[:64]})
+    return await send(call, schemas.ORDER_CANCEL, {"order_id": int(text)})
+
+
+async def order_cancel_named(call: Call) -> Response:
+    """Cancel one order by the caller's own name for it."""
+    return await send(call, schemas.ORDER_CANCEL, dict(call.query("client_order_id")))
+
+
+async def orders_cancel(call: Call) -> Response:
+    """Cancel all orders, or those of one market."""
+    return await send(call, schemas.ORDERS_CANCEL, dict(call.query("market")))
+
+
+async def send_body(call: Call, operation: Operation) -> Response:
+    """Send an operation whose keys are the request's body."""
+    call.query()
+    return await send(call, operation, schemas.body_object(await call.body()))
+
+
+async def send(call: Call, operation: Operation, body: dict[str, Any]) -> Response:
+    """Return the answer to one operation of the caller's account."""
+    ts_us = call.ts_us()
+    key = call.key()
+    fields = schemas.operation_read(operation, body)
+    name = fields.get("client_order_id") if operation.op in schemas.OPS_NAMED else None
+    request_id = key or (request_id_of_order(operation.op, name) if name else request_id_fresh(ts_us))
+    call.request_id = request_id
+    instruction = Instruction(call.session.account_id, request_id, operation.op, ts_us, fields)
+    return outcome_answer(call, instruction, await call.desk.room.send(instruction))

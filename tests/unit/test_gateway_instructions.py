@@ -1,0 +1,176 @@
+"""The waiting room and the tail: one append, one answer, and the truth when there is none."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import Refusal
+from gateway.identity import request_id_fresh
+from gateway.instructions import Instruction, WaitingRoom
+from gateway.tail import HistoryWentBack, Tail
+from shared.streams import AppendStatus, event_id
+from tests.gateway_doubles import MARKET, NOW_US, Clock, EngineToy, FakeStreams, Log, events_entry, eventually
+from tests.gateway_house import House
+
+pytestmark = pytest.mark.anyio
+BUY = {"market": MARKET, "side": "buy", "kind": "market", "qty": "0.001"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run on asyncio."""
+    return "asyncio"
+
+
+def instruction(request_id: str = "", **changes: Any) -> Instruction:
+    """Return an order of account 101."""
+    return Instruction(101, request_id or request_id_fresh(NOW_US), "order_place", NOW_US, BUY | changes)
+
+
+def tail_of(streams: FakeStreams, log: Log) -> Tail:
+    """Return a tail over stand-ins."""
+    return Tail(streams, streams.keys, log, lambda _market: None)  # type: ignore[arg-type]
+
+
+async def test_answer_read_before_the_append_returns(tmp_path: Path) -> None:
+    """The tail may be faster than the append's own reply: the answer is kept until its seq is known."""
+    async with House(tmp_path) as house:
+        outcome = await house.desk.room.send(instruction())
+        assert outcome.cause is not None
+        assert outcome.cause.response["result"] == "OK"
+        assert [event["e"] for event in outcome.cause.events] == ["fill", "position_changed", "account_changed"]
+        assert all(event["account"] == 101 for event in outcome.cause.events)
+
+
+async def test_many_at_once_each_get_their_own_answer(tmp_path: Path) -> None:
+    """Two hundred concurrent orders are answered each by its own seq and request id."""
+    async with House(tmp_path) as house:
+        sent = [instruction() for _ in range(200)]
+        outcomes = await asyncio.gather(*(house.desk.room.send(one) for one in sent))
+        assert [o.cause.response["request_id"] for o in outcomes if o.cause] == [one.request_id for one in sent]
+        assert len({outcome.seq for outcome in outcomes}) == 200
+
+
+async def test_refused_unknown_and_silent_appends(tmp_path: Path) -> None:
+    """Certainly refused raises; unanswered and unheard are UNKNOWN, with the seq if there is one; none is repeated."""
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
+        house.streams.mode = AppendStatus.REFUSED
+        with pytest.raises(Refusal, match="LOG_UNAVAILABLE"):
+            await house.desk.room.send(instruction())
+        count = len(house.streams.log)
+        house.streams.mode = AppendStatus.UNKNOWN
+        assert await house.desk.room.send(instruction()) == (None, 0, False)
+        house.streams.mode, house.streams.silent = AppendStatus.ACCEPTED, True
+        assert await house.desk.room.send(instruction()) == (None, count + 2, False)
+        assert len(house.streams.log) == count + 2
+
+
+async def test_an_append_that_hangs_is_unknown_and_not_cancelled(tmp_path: Path) -> None:
+    """A hanging append is answered in time and goes on by itself: cutting it half sent would help nobody."""
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
+        gate, appended = asyncio.Event(), house.streams.append
+
+        async def slow(*arguments: Any) -> Any:
+            await gate.wait()
+            return await appended(*arguments)
+
+        house.streams.append = slow  # type: ignore[method-assign]
+        count = len(house.streams.log)
+        assert (await house.desk.room.send(instruction())).cause is None
+        gate.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(house.streams.log) == count + 1
+
+
+async def test_a_repeat_is_answered_with_the_first_outcome(tmp_path: Path) -> None:
+    """The same id and body answers what the first sending did, from the events or, when those are gone, the outcome."""
+    async with House(tmp_path) as house:
+        first = await house.desk.room.send(one := instruction())
+        again = await house.desk.room.send(one)
+        assert (again.cause, again.replay) == (first.cause, True)
+        house.streams.events = [entry for entry in house.streams.events if entry.seq != first.seq]
+        stored = await house.desk.room.send(one)
+        assert first.cause is not None
+        assert stored.cause is not None
+        assert (stored.cause.response, stored.cause.events, stored.replay) == (first.cause.response, [], True)
+        other = await house.desk.room.send(one._replace(fields=BUY | {"qty": "0.002"}))
+        assert other.cause is not None
+        assert other.cause.response["result"] == "REQUEST_ID_REUSED"
+
+
+async def test_a_long_entry_in_chunks_is_answered(tmp_path: Path) -> None:
+    """An answer in a later chunk is found, and the events of the chunks before it are not lost."""
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="1") as house:
+        streams = house.streams
+        streams.silent = True
+        waiting = asyncio.ensure_future(house.desk.room.send(one := instruction()))
+        await eventually(lambda: house.desk.tail._waiters)
+        events = streams.engine.apply(2, one.entry())
+        first = events_entry(2, events[1:], event_id(1, 0), NOW_US)
+        second = events_entry(2, events[:1], event_id(2, 0), NOW_US)._replace(chunk=1)
+        streams.events += [first, second]
+        streams.applied.set()
+        outcome = await waiting
+        assert outcome.cause is not None
+        assert len(outcome.cause.events) == 3
+
+
+async def test_tail_notes_whom_entries_touch_without_parsing() -> None:
+    """An entry that nobody waits for is not parsed, yet its accounts are known for reading one's own writes."""
+    streams, log = FakeStreams(EngineToy(), Clock()), Log()
+    tail = tail_of(streams, log)
+    await tail.start()
+    assert tail.touched(105) == (1, 0)
+    entry = events_entry(9, [], event_id(1, 0), NOW_US)._replace(accounts=b"105,106", data=b"not json")
+    tail.take(entry)
+    assert (tail.touched(105), tail.touched(106), tail.touched(107)) == ((9, 0), (9, 0), (1, 0))
+
+
+async def test_a_broken_chain_forgets_what_was_known() -> None:
+    """When an entry's predecessor is not the one read last, everything before it counts as unseen."""
+    streams, log = FakeStreams(EngineToy(), Clock()), Log()
+    tail = tail_of(streams, log)
+    await tail.start()
+    tail.take(events_entry(5, [{"e": "x", "account": 105}], event_id(1, 0), NOW_US))
+    tail.take(events_entry(9, [{"e": "x", "account": 106}], event_id(7, 0), NOW_US))
+    assert tail.breaks == 1
+    assert tail.touched(105) == (9, 0)
+    assert log.lines[-1][0] == "events_chain_broken"
+
+
+async def test_the_tail_resumes_where_it_stopped() -> None:
+    """After a lost connection nothing that was published meanwhile is missed."""
+    streams, log = FakeStreams(EngineToy(), Clock()), Log()
+    tail = tail_of(streams, log)
+    await tail.start()
+    room = WaitingRoom(streams, streams.keys, tail, 2.0, lambda: 0.0)  # type: ignore[arg-type]
+    reading = asyncio.ensure_future(tail.run())
+    streams.down = True
+    streams.applied.set()
+    await asyncio.sleep(0.02)
+    assert not tail.connected
+    with pytest.raises(Refusal, match="LOG_UNAVAILABLE"):
+        await room.send(instruction())
+    streams.publish(2, [{"e": "x", "account": 105}])
+    streams.down = False
+    await asyncio.sleep(0.15)
+    assert (tail.connected, tail.position, tail.touched(105)) == (True, (2, 0), (2, 0))
+    reading.cancel()
+
+
+@pytest.mark.parametrize("loss", ["cut", "changed", "deleted in silence"])
+async def test_a_history_that_went_back_is_refused(loss: str) -> None:
+    """When the stream lost or changed what this process has read, it stops instead of reading on."""
+    streams, log = FakeStreams(EngineToy(), Clock()), Log()
+    tail = tail_of(streams, log)
+    await tail.start()
+    tail.take(events_entry(5, [], event_id(1, 0), NOW_US))
+    tail.connected = loss == "deleted in silence"
+    streams.impatient = True
+    if loss == "changed":
+        streams.events.append(events_entry(5, [{"e": "other"}], event_id(1, 0), NOW_US))
+    with pytest.raises(HistoryWentBack):
+        await tail.run()
