@@ -1,0 +1,194 @@
+"""
+One persister process: waits for the venue, runs both readers, says that it lives, and ends when it must.
+
+0 stopped when asked; 1 Redis names another venue now; 78 a refusal, ours or somebody's: a restart does not help.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from persister.history import HistoryReader, HistoryStore
+from persister.views import ViewReader
+from shared import clock
+from shared.database import Database, DatabaseError
+from shared.logs import logger
+from shared.refusal import EXIT_REFUSED, Refusal, RefusalStands, refusal_file_read, refusal_file_write
+from shared.settings import Settings, settings_read
+from shared.streams import Keys, StreamsAsync, StreamsError
+
+ROLE = "persister"
+EXIT_AGAIN = 1
+LOOK_S = 1.0
+WAIT_SHOWN_S = 5.0
+WRITE_DOWN_S = 3.0
+PAUSE_VENUE_S = 0.2
+
+
+class VenueOther(Exception):
+    """Redis names another venue than the one this process serves."""
+
+
+class Persister:
+    """The wiring of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        streams: StreamsAsync,
+        database: Database,
+        log: Any,
+        monotonic_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:
+        """Keep the parts; `run` does the rest."""
+        self.settings = settings
+        self.streams = streams
+        self.database = database
+        self.log = log
+        self.monotonic_s = monotonic_s
+        self.since_us = clock.now_us()
+        self.keys = Keys("")
+
+    async def run(self) -> None:
+        """Serve the venue until something ends it: Refusal, RefusalStands, VenueOther, or a fault."""
+        self.keys = Keys(await self.venue_wait())
+        store = HistoryStore(self.database, self.keys.venue, self.log)
+        history = HistoryReader(self.streams, self.keys, store, self.log, self.monotonic_s)
+        views = ViewReader(self.streams, self.keys, self.log, self.monotonic_s)
+        self.refusal_file_check()
+        self.log.info("serving", venue=self.keys.venue)
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self.history_run(store, history), views.run(), self.look(history, views))
+        ]
+        try:
+            # None of them ends but by an exception.
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, Exception)]
+        refusals = [failure for failure in failures if isinstance(failure, Refusal)]
+        for failure in refusals or failures:
+            if isinstance(failure, Refusal):
+                await self.refuse(store, failure)
+            raise failure
+
+    async def venue_wait(self) -> str:
+        """Return the venue that Redis names, waiting for it and saying so."""
+        shown_s = float("-inf")
+        while True:
+            reason = "Redis names no venue yet"
+            try:
+                venue = await self.streams.venue()
+                if venue is not None:
+                    return venue
+            except StreamsError as error:
+                reason = f"{type(error).__name__}: {error}"
+            if self.monotonic_s() - shown_s >= WAIT_SHOWN_S:
+                self.log.info("venue_awaited", reason=reason)
+                shown_s = self.monotonic_s()
+            await asyncio.sleep(PAUSE_VENUE_S)
+
+    async def history_run(self, store: HistoryStore, history: HistoryReader) -> None:
+        """Bring the tables up to date when Postgres is there, look for a refusal in it, and keep the history."""
+        while True:
+            try:
+                await self.database.migrate()
+                refusal = await store.refusal_read()
+                break
+            except DatabaseError as error:
+                self.log.warning("history_waits", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(LOOK_S)
+        if refusal is not None:
+            raise RefusalStands(refusal, "Postgres")
+        await history.run()
+
+    async def look(self, history: HistoryReader, views: ViewReader) -> None:
+        """Once a second: is it still our venue, does a refusal stand; and say that this process lives."""
+        while True:
+            self.refusal_file_check()
+            try:
+                refusal = await self.streams.get_json(self.keys.refused)
+                if refusal is not None:
+                    raise RefusalStands(refusal, "Redis")
+                venue = await self.streams.venue()
+                if venue is not None and venue != self.keys.venue:
+                    raise VenueOther(f"Redis names the venue {venue}, this process serves {self.keys.venue}")
+                await self.streams.heartbeat(self.keys, ROLE, await self.heartbeat(history, views))
+            except StreamsError as error:
+                self.log.debug("look_failed", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(LOOK_S)
+
+    async def heartbeat(self, history: HistoryReader, views: ViewReader) -> dict[str, Any]:
+        """Return what the heartbeat says: how far both readers are, and how far behind the slower one is."""
+        tip = await self.streams.events_tip(self.keys)
+        leader = await self.streams.leader_read(self.keys) or {}
+        slowest = min(history.position.seq, views.position.seq)
+        return {
+            "role": ROLE,
+            "pid": os.getpid(),
+            "seq": history.position.seq,
+            "views_seq": views.position.seq,
+            "lag": max(0, tip[0] - slowest),
+            "rules": leader.get("rules"),
+            "since_us": self.since_us,
+        }
+
+    def refusal_file_check(self) -> None:
+        """Raise RefusalStands when the data folder holds one."""
+        reason = refusal_file_read(self.settings.data_dir)
+        if reason is not None:
+            raise RefusalStands(reason, "the data folder")
+
+    async def refuse(self, store: HistoryStore, refusal: Refusal) -> None:
+        """Write the refusal down in all three places, as far as they can be reached; the file is what must succeed."""
+        reason = {**refusal.reason, "process": ROLE, "venue": self.keys.venue, "time_us": clock.now_us()}
+        path = refusal_file_write(self.settings.data_dir, reason)
+        self.log.error("refused", **refusal.reason, file=str(path))
+        for place, write in (
+            ("Redis", self.streams.set_json(self.keys.refused, reason)),
+            ("Postgres", store.refusal_write(ROLE, reason)),
+        ):
+            try:
+                await asyncio.wait_for(write, WRITE_DOWN_S)
+            except (StreamsError, DatabaseError, TimeoutError) as error:
+                self.log.error("refusal_not_written", place=place, error=f"{type(error).__name__}: {error}")
+
+
+async def serve(settings: Settings, log: Any) -> int:
+    """Run one persister until it ends or is asked to; return the exit code."""
+    streams = StreamsAsync(settings.redis_url)
+    database = await Database.connect(settings.database_url)
+    task = asyncio.create_task(Persister(settings, streams, database, log).run())
+    for kind in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(kind, task.cancel)
+    try:
+        await task
+        raise AssertionError("a persister ends by an exception")
+    except asyncio.CancelledError:
+        log.info("stopped")
+        return 0
+    except VenueOther as error:
+        log.warning("venue_changed", text=str(error))
+        return EXIT_AGAIN
+    except (Refusal, RefusalStands) as error:
+        log.error("refusal_ends_process", text=str(error))
+        return EXIT_REFUSED
+    finally:
+        await streams.close()
+        await database.close()
+
+
+def main() -> int:
+    """Run the persister of the settings in the environment."""
+    settings = settings_read()
+    return asyncio.run(serve(settings, logger(ROLE, settings.log_level)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

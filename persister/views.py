@@ -1,0 +1,199 @@
+"""
+Events -> account views and outcomes in Redis, with the cursor in the same transaction.
+
+Independent of Postgres. Nothing is trimmed yet, so a rebuild is a reading from the events' beginning: it happens when
+there is no cursor. A view that is missing is missing: readers say so and never show zero.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+from persister.reader import Event, Position, Reader, events_read, position_of
+from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
+
+PAUSE_S = 0.2
+PROGRESS_S = 2.0
+RESULT_OK = "OK"
+RESULT_REPEATED = "REQUEST_REPEATED"
+RESULT_SUPERSEDED = "REQUEST_SUPERSEDED"
+
+Hashes = dict[str, dict[str, bytes | None]]
+
+
+class Changes(NamedTuple):
+    """What a batch of entries changes: hash fields (None: removed), and the last outcome of each request."""
+
+    hashes: Hashes
+    outcomes: dict[str, bytes]
+    unusable: list[tuple[EventsEntry, Event]]
+
+
+def changes_of(keys: Keys, entries: Iterable[EventsEntry]) -> Changes:
+    """Return what the entries change, the later ones winning."""
+    changes = Changes({}, {}, [])
+    for entry in entries:
+        for event in events_read(entry):
+            try:
+                change_apply(keys, changes, entry, event)
+            except (KeyError, TypeError, ValueError):
+                changes.unusable.append((entry, event))
+    return changes
+
+
+def change_apply(keys: Keys, changes: Changes, entry: EventsEntry, event: Event) -> None:
+    """Add one event's change; an event that is no account's changes nothing."""
+    body = event.body
+    if body is None:
+        raise ValueError("not an event")
+    account = body.get("account")
+    if account is None:
+        return
+    account_id = integer(account)
+    if event.kind == "order_response":
+        outcome_add(changes, keys.outcome(account_id, request_id(body)), entry, body)
+        return
+    fields = view_fields(event.kind, body, entry)
+    if fields:
+        view = changes.hashes.setdefault(keys.view_account(account_id), {})
+        view.update(fields)
+        view["seq"] = b"%d" % entry.seq
+
+
+def view_fields(kind: str, body: dict[str, Any], entry: EventsEntry) -> dict[str, bytes | None]:
+    """Return the fields of the account's view that an event sets or removes."""
+    stamped = {**body, "seq": entry.seq}
+    if kind == "account_changed":
+        del stamped["e"]
+        return {"account": orjson.dumps({**stamped, "log_time_us": entry.log_time_us})}
+    if kind == "position_changed":
+        gone = decimal_is_zero(body["qty"])
+        return {f"position:{integer(body['position_id'])}": None if gone else orjson.dumps(stamped)}
+    if kind == "closed_position":
+        return {f"position:{integer(body['position_id'])}": None}
+    if kind == "order_changed":
+        return {f"order:{integer(body['order_id'])}": orjson.dumps(stamped)}
+    if kind == "closed_order":
+        return {f"order:{integer(body['order_id'])}": None}
+    return {}
+
+
+def outcome_add(changes: Changes, key: str, entry: EventsEntry, response: dict[str, Any]) -> None:
+    """Note the outcome of a request unless the batch has one that stays."""
+    value = orjson.dumps({"seq": entry.seq, "log_time_us": entry.log_time_us, "response": response})
+    if outcome_replaces(changes.outcomes.get(key), value):
+        changes.outcomes[key] = value
+
+
+def outcome_replaces(there: bytes | None, new: bytes) -> bool:
+    """Return whether an outcome is written: an accepted one stays, and a repeat says nothing about the first."""
+    result = result_of(new)
+    if result == RESULT_REPEATED:
+        return False
+    if there is None or result == RESULT_OK:
+        return True
+    return result_of(there) != RESULT_OK and result != RESULT_SUPERSEDED
+
+
+def result_of(outcome: bytes) -> str:
+    """Return the result inside a stored outcome."""
+    return orjson.loads(outcome)["response"]["result"]
+
+
+def integer(value: Any) -> int:
+    """Return the value, which must be an integer."""
+    if type(value) is not int:
+        raise TypeError(f"not an integer: {value!r}")
+    return value
+
+
+def decimal_is_zero(text: Any) -> bool:
+    """Return whether a decimal text is zero."""
+    if not isinstance(text, str) or not text:
+        raise TypeError(f"not a decimal text: {text!r}")
+    return not text.strip("-0.")
+
+
+def request_id(body: dict[str, Any]) -> str:
+    """Return the request id of a response."""
+    if not isinstance(body["request_id"], str) or not isinstance(body["result"], str):
+        raise TypeError("request_id and result are texts")
+    return body["request_id"]
+
+
+class ViewReader:
+    """Follows the events and keeps the views; `position` is what is written."""
+
+    def __init__(self, streams: StreamsAsync, keys: Keys, log: Any, monotonic_s: Callable[[], float]) -> None:
+        """Prepare; `run` begins."""
+        self.streams = streams
+        self.keys = keys
+        self.log = log
+        self.monotonic_s = monotonic_s
+        self.position = Position()
+
+    async def run(self) -> None:
+        """Keep the views for ever; a Redis that is away is waited for."""
+        waiting = False
+        while True:
+            try:
+                await self.follow()
+            except StreamsError as error:
+                if not waiting:
+                    self.log.warning("views_wait", error=f"{type(error).__name__}: {error}")
+                waiting = True
+                await asyncio.sleep(PAUSE_S)
+            else:
+                waiting = False
+
+    async def follow(self) -> None:
+        """Read and write from the stored cursor on, until somebody else has moved it or something fails."""
+        before, reader = await self.begin()
+        started_s = shown_s = self.monotonic_s()
+        while True:
+            entries = await reader.read()
+            if not entries:
+                continue
+            if not await self.write(before, entries):
+                self.log.warning("views_cursor_moved", cursor=before)
+                return
+            self.position = reader.position = position_of(entries[-1])
+            before = self.position.text
+            if self.monotonic_s() - shown_s > PROGRESS_S and self.monotonic_s() - started_s < 3_600:
+                shown_s = self.monotonic_s()
+                tip = await self.streams.events_tip(self.keys)
+                if tip > self.position.place:
+                    self.log.info("views_catching_up", seq=self.position.seq, to_seq=tip[0])
+
+    async def begin(self) -> tuple[str | None, Reader]:
+        """Return the stored cursor and a reader behind it; without a cursor all views are rebuilt."""
+        # What this process remembers outlives a Redis that lost its end, cursor and all.
+        await self.reader_at(self.position).witness()
+        text, witness = await self.streams.views_cursor_read(self.keys)
+        if text is None:
+            count = await self.streams.views_clear(self.keys)
+            self.log.info("views_from_the_beginning", removed=count)
+            self.position = Position()
+        else:
+            seq, _, chunk = text.partition("-")
+            self.position = Position(int(seq), int(chunk), witness)
+        return text, self.reader_at(self.position)
+
+    def reader_at(self, position: Position) -> Reader:
+        """Return a reader of what follows a position."""
+        return Reader("view reader", self.streams, self.keys, position, self.monotonic_s)
+
+    async def write(self, before: str | None, entries: list[EventsEntry]) -> bool:
+        """Write what the entries change and the cursor behind them; False when the cursor stands elsewhere."""
+        changes = changes_of(self.keys, entries)
+        after = position_of(entries[-1])
+        written = await self.streams.views_commit(
+            self.keys, (before, after.text), after.digest, changes.hashes, changes.outcomes, outcome_replaces
+        )
+        for entry, event in changes.unusable if written else ():
+            self.log.error(
+                "view_event_unusable", seq=entry.seq, chunk=entry.chunk, index=event.event_index, kind=event.kind
+            )
+        return written

@@ -1,0 +1,440 @@
+"""Views and outcomes in a real Redis, and the whole persister process: what is there, and what is never there."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from persister.views import ViewReader
+from shared.clock import monotonic_s
+from shared.database import Database
+from shared.refusal import EXIT_REFUSED, REFUSAL_FILE, Refusal
+from shared.stream_guard import ask
+from shared.streams import Keys, Streams, StreamsAsync, StreamsUnknown
+from tests import persister_doubles as events
+from tests.persister_doubles import KEYS, Chain, ListLog, until
+from tests.store_servers import OwnRedis, own_redis, proxied
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+REQUEST = "ab" * 16
+
+
+class Place:
+    """One view reader with what it reads and writes."""
+
+    def __init__(self, streams: StreamsAsync) -> None:
+        self.log = ListLog()
+        self.streams = streams
+        self.now_s: float | None = None
+        self.reader = ViewReader(streams, KEYS, self.log, lambda: monotonic_s() if self.now_s is None else self.now_s)
+
+    async def reaches(self, seq: int) -> None:
+        """Run the reader until it has written an entry."""
+        task = asyncio.create_task(self.reader.run())
+        try:
+            await until(lambda: self.reader.position.seq >= seq or task.done())
+        finally:
+            task.cancel()
+            results = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(results[0], Exception):
+            raise results[0]
+
+    async def view(self, account: int) -> dict[str, Any]:
+        """Return an account's view, decoded."""
+        fields = await self.streams.hash_read(KEYS.view_account(account))
+        return {name: orjson.loads(text) for name, text in fields.items()}
+
+    async def outcome(self, request_id: str = REQUEST, account: int = 101) -> Any:
+        """Return the stored outcome of a request."""
+        return await self.streams.get_json(KEYS.outcome(account, request_id))
+
+
+@contextlib.asynccontextmanager
+async def place(url: str, **options: Any) -> AsyncIterator[Place]:
+    """Lend a view reader."""
+    streams = await StreamsAsync.connect(url, **options)
+    try:
+        yield Place(streams)
+    finally:
+        await streams.close()
+
+
+@pytest.fixture
+def streams(redis_url: str) -> Iterator[Streams]:
+    """Lend a client that publishes."""
+    client = Streams.connect(redis_url)
+    yield client
+    client.close()
+
+
+def test_view_follows_the_account(redis_url: str, streams: Streams) -> None:
+    """A view holds the newest post-images with their seq, and nothing that is gone."""
+    chain = Chain()
+    events.publish(
+        streams,
+        [
+            chain.entry(1, {"e": "market_changed", "market": "BTC_USDC_PERP"}),
+            chain.entry(3, {"e": "account_opened", "account": 101, "owner": "0" * 32}, events.account_changed(101)),
+            chain.entry(
+                5, events.order_changed(101, 1), events.order_changed(101, 2), events.account_changed(101, "4.0")
+            ),
+            chain.entry(6, events.position_changed(101, 9, "-0.10"), events.position_changed(101, 8, "0.10")),
+            chain.entry(6, events.order_changed(102, 3), chunk=1),
+            chain.entry(8, events.closed_order(101, 1), events.position_changed(101, 9, "0.00"), events.fill(101, 1)),
+            chain.entry(9, events.closed_position(101, 8), events.candle(60_000)),
+        ],
+    )
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            await here.reaches(9)
+            assert await here.view(101) == {
+                "account": {
+                    "account": 101, "free": "4.0", "reserved": "0.000000", "seq": 5, "log_time_us": 5_000_000,
+                },
+                "order:2": {**events.order_changed(101, 2), "seq": 5},
+                "seq": 9,
+            }  # fmt: skip
+            assert await here.view(102) == {"order:3": {**events.order_changed(102, 3), "seq": 6}, "seq": 6}
+            assert await here.view(103) == {}
+            cursor, witness = await here.streams.views_cursor_read(KEYS)
+            assert cursor == "9-0"
+            assert witness == here.reader.position.digest
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("results", "kept"),
+    [
+        (["OK"], 0),
+        (["MARGIN_INSUFFICIENT"], 0),
+        (["MARGIN_INSUFFICIENT", "OK"], 1),
+        (["MARGIN_INSUFFICIENT", "PRICE_STALE"], 1),
+        (["MARGIN_INSUFFICIENT", "REQUEST_SUPERSEDED"], 0),
+        (["OK", "REQUEST_REPEATED", "REQUEST_ID_REUSED", "REQUEST_SUPERSEDED"], 0),
+        (["REQUEST_SUPERSEDED", "PRICE_STALE"], 1),
+        (["REQUEST_REPEATED"], None),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_outcome_is_the_one_that_counts(
+    redis_url: str, streams: Streams, results: list[str], kept: int | None, together: bool
+) -> None:
+    """An accepted outcome is replaced by nothing and a repeat replaces nothing, in one batch or in several."""
+
+    async def scene() -> None:
+        chain = Chain()
+        async with place(redis_url) as here:
+            entries = [
+                chain.entry(seq, events.response(101, REQUEST, result, order_id=seq))
+                for seq, result in enumerate(results, 1)
+            ]
+            for part in [entries] if together else [[entry] for entry in entries]:
+                events.publish(streams, part)
+                if not together:
+                    await here.reaches(streams.events_tip(KEYS)[0])
+            await here.reaches(len(results))
+            found = await here.outcome()
+            if kept is None:
+                assert found is None
+            else:
+                response = events.response(101, REQUEST, results[kept], order_id=kept + 1)
+                assert found == {"seq": kept + 1, "log_time_us": (kept + 1) * 1_000_000, "response": response}
+
+    asyncio.run(scene())
+
+
+def test_cursor_goes_with_the_views(redis_url: str, streams: Streams) -> None:
+    """A commit from a stale cursor writes nothing; one whose answer is lost is written once."""
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 5))
+
+    async def scene() -> None:
+        with proxied(redis_url) as (proxy, url):
+            async with place(url, timeout_s=0.3) as here:
+                await here.reaches(5)
+                entries = await here.streams.read_events(KEYS, (0, 0), 3)
+                before = await here.view(101)
+                assert await here.reader.write(None, entries) is False
+                assert await here.reader.write("4-0", entries) is False
+                assert await here.view(101) == before
+                for fault in ("cut_reply", "cut_request", "deaf"):
+                    events.publish(streams, events.day(chain, chain.last[0] + 1, 5))
+                    proxy.set(fault, b"EXEC")
+                    await here.reaches(chain.last[0])
+                assert proxy.hit == 3
+                assert (await here.view(101))["seq"] == chain.last[0]
+                proxy.set("cut_reply", b"EXEC")
+                with pytest.raises(StreamsUnknown):
+                    await here.reader.write("20-0", entries)
+
+    asyncio.run(scene())
+
+
+def test_two_view_readers(redis_url: str, streams: Streams) -> None:
+    """Two readers at once leave what one would have left, and readers are told of the cursor."""
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 5))
+
+    async def scene() -> None:
+        async with place(redis_url) as first, place(redis_url) as second:
+            heard: list[bytes] = []
+
+            async def listen() -> None:
+                async for _channel, message in first.streams.listen(KEYS.views_channel):
+                    heard.append(message)
+
+            listener = asyncio.create_task(listen())
+            work = [asyncio.create_task(here.reaches(305)) for here in (first, second)]
+            for _ in range(30):
+                events.publish(streams, events.day(chain, chain.last[0] + 1, 10))
+                await asyncio.sleep(0.003)
+            await asyncio.gather(*work)
+            assert (await first.view(101))["account"]["free"] == f"{5_000 - 305}.000000"
+            for seq in range(1, 306):
+                assert (await first.outcome(f"{seq:032x}"))["seq"] == seq
+            await until(lambda: b"305-0" in heard)
+            listener.cancel()
+            assert len(heard) == len(set(heard)), "each move of the cursor was made once"
+
+    asyncio.run(scene())
+
+
+def test_rebuild_without_cursor(redis_url: str, streams: Streams) -> None:
+    """Without a cursor the views are rebuilt from the events alone: nothing stale stays, accepted outcomes stay."""
+    chain = Chain()
+    entries = [*events.day(chain, 1, 9), chain.entry(10, events.order_changed(101, 77))]
+    events.publish(streams, entries)
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            await here.reaches(10)
+            expected = await here.view(101)
+            await here.streams.delete(KEYS.views_cursor, KEYS.views_witness)
+            streams.converse(command("HSET", KEYS.view_account(101), "order:555", "{}"))
+            streams.converse(command("HSET", KEYS.view_account(999), "order:1", "{}"))
+            other = Keys("otherlife1")
+            streams.converse(command("HSET", other.view_account(101), "seq", "1"))
+            async with place(redis_url) as fresh:
+                await fresh.reaches(10)
+                assert await fresh.view(101) == expected
+                assert await fresh.view(999) == {}
+                assert await fresh.streams.hash_read(other.view_account(101)) == {"seq": "1"}
+                assert (await fresh.outcome(f"{3:032x}"))["seq"] == 3
+
+    asyncio.run(scene())
+
+
+def test_unusable_events_are_passed(redis_url: str, streams: Streams) -> None:
+    """An event that cannot be one changes nothing, is said aloud, and stops nobody."""
+    bad: list[Any] = [
+        None, 5, {}, {"e": 1}, {"e": "order_changed", "account": 101}, {"e": "order_changed", "account": "101"},
+        {"e": "position_changed", "account": 101, "position_id": 1, "qty": 5}, events.order_changed(101, 1.5),
+        events.response(101, None, "OK"), events.response(101, REQUEST, None),
+        {"e": "something_new", "account": 101, "x": 1}, {"e": "trade", "market": "X"},
+    ]  # fmt: skip
+    chain = Chain()
+    entries = [chain.entry(1, *bad, events.account_changed(101)), chain.entry(2, data=b"\xff[")]
+    events.publish(streams, [*entries, chain.entry(3, events.order_changed(101, 4))])
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            await here.reaches(3)
+            assert sorted(await here.view(101)) == ["account", "order:4", "seq"]
+            assert len(here.log.named("view_event_unusable")) == len(bad) - 2 + 1
+
+    asyncio.run(scene())
+
+
+def test_broken_chain_is_refused(redis_url: str, streams: Streams) -> None:
+    """An entry that does not follow ours is refused and none of its batch is written."""
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 2))
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            await here.reaches(2)
+            chain.entry(3, events.account_changed(101, "3.0"))
+            events.publish(streams, [chain.entry(4, events.account_changed(101, "4.0"))])
+            with pytest.raises(Refusal, match=r"4-0 follows '1000000000000003-0'.* has 2-0"):
+                await here.reaches(4)
+            assert (await here.view(101))["seq"] == 2
+            with pytest.raises(Refusal):
+                async with place(redis_url) as again:
+                    await again.reaches(4)
+
+    asyncio.run(scene())
+
+
+def test_everything_lost_under_a_live_reader(streams: Streams, redis_url: str) -> None:
+    """When Redis loses events and cursor together, a reader that lives refuses instead of rebuilding from nothing."""
+    events.publish(streams, events.day(Chain(), 1, 4))
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            here.now_s = 0.0
+            task = asyncio.create_task(here.reaches(5))
+            await until(lambda: here.reader.position.seq == 4)
+            streams.converse(command("FLUSHALL"))
+            here.now_s = 3.0
+            with pytest.raises(Refusal, match="the events end at 0-0"):
+                await task
+            with pytest.raises(Refusal):
+                await here.reaches(5)
+
+    asyncio.run(scene())
+
+
+# -- the process
+
+
+class Process:
+    """A persister process on servers of the test's own."""
+
+    def __init__(self, redis_url: str, database_url: str, data_dir: Path) -> None:
+        self.log = data_dir / "persister.log"
+        environment = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": database_url}
+        environment |= {"TIDEMARK_DATA": str(data_dir), "PYTHONPATH": str(REPOSITORY)}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "persister"], env=environment, stderr=log, cwd="/")
+
+    def says(self, event: str) -> None:
+        """Wait until it has logged this event."""
+        deadline_s = time.monotonic() + events.PATIENCE_S
+        while f'"event":"{event}"' not in self.log.read_text():
+            assert time.monotonic() < deadline_s, f"{event} is not in {self.log.read_text()}"
+            time.sleep(0.01)
+
+    def ends(self) -> int:
+        """Return its exit code."""
+        return self.process.wait(events.PATIENCE_S)
+
+    def stop(self) -> None:
+        """Kill it if it still runs."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def own() -> Iterator[OwnRedis]:
+    """Lend a Redis that may be killed."""
+    with own_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def process(own: OwnRedis, database_url: str, tmp_path: Path) -> Iterator[Process]:
+    """Lend a running persister."""
+    started = Process(own.url, database_url, tmp_path)
+    yield started
+    started.stop()
+
+
+def rows_reach(database_url: str, count: int) -> None:
+    """Wait until history holds so many closed orders."""
+
+    async def wait() -> None:
+        database = await Database.connect(database_url)
+        try:
+            async with asyncio.timeout(events.PATIENCE_S):
+                while True:
+                    [row] = await database.fetch("SELECT count(*) AS n FROM closed_orders")
+                    if row["n"] == count:
+                        return
+                    await asyncio.sleep(0.02)
+        finally:
+            await database.close()
+
+    asyncio.run(wait())
+
+
+def test_process_waits_serves_and_stops(own: OwnRedis, process: Process, database_url: str, tmp_path: Path) -> None:
+    """It waits for the venue, keeps both stores through kills of itself and of Redis, says so, and stops when asked."""
+    streams = Streams.connect(own.url)
+    process.says("venue_awaited")
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 5))
+    streams.venue_set(KEYS.venue)
+    rows_reach(database_url, 5)
+    process.process.kill()
+    process.ends()
+    events.publish(streams, events.day(chain, 6, 5))
+    again = Process(own.url, database_url, tmp_path)
+    try:
+        rows_reach(database_url, 10)
+        own.kill()
+        own.start()
+        assert streams.events_tip(KEYS) == (10, 0)
+        events.publish(streams, events.day(chain, 11, 5))
+        rows_reach(database_url, 15)
+        deadline_s = time.monotonic() + events.PATIENCE_S
+        while (streams.get_json(KEYS.process("persister")) or {}).get("seq") != 15:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        beat = streams.get_json(KEYS.process("persister"))
+        assert (beat["role"], beat["pid"], beat["views_seq"], beat["lag"]) == ("persister", again.process.pid, 15, 0)
+        again.process.send_signal(signal.SIGTERM)
+        assert again.ends() == 0
+    finally:
+        again.stop()
+    streams.close()
+
+
+def test_process_refuses_and_stays_refused(own: OwnRedis, process: Process, database_url: str, tmp_path: Path) -> None:
+    """A broken chain is written down in three places before the process exits, and each of them keeps a restart out."""
+    streams = Streams.connect(own.url)
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 5))
+    streams.venue_set(KEYS.venue)
+    rows_reach(database_url, 5)
+    chain.last = (77, 0)
+    events.publish(streams, events.day(chain, 80, 1))
+    assert process.ends() == EXIT_REFUSED
+    file = tmp_path / REFUSAL_FILE
+    assert "has 5-0 before it" in file.read_text()
+    assert streams.get_json(KEYS.refused)["before"] == [5, 0]
+
+    async def row() -> Any:
+        database = await Database.connect(database_url)
+        [row] = await database.fetch("SELECT process, reason FROM refusals")
+        await database.close()
+        return row
+
+    assert asyncio.run(row())["process"] == "persister"
+    for place_left in ("file", "key", "row"):
+        if place_left != "file":
+            file.unlink(missing_ok=True)
+        if place_left == "row":
+            streams.delete(KEYS.refused)
+        again = Process(own.url, database_url, tmp_path)
+        try:
+            assert again.ends() == EXIT_REFUSED, place_left
+        finally:
+            again.stop()
+    streams.close()
+
+
+def test_process_leaves_another_venue(own: OwnRedis, process: Process) -> None:
+    """When Redis names another venue, the process ends, to begin again with that one."""
+    streams = Streams.connect(own.url)
+    streams.venue_set(KEYS.venue)
+    process.says("serving")
+    streams.delete("tidemark:venue")
+    streams.venue_set("otherlife1")
+    assert process.ends() == 1
+    streams.close()
+
+
+def command(*words: str) -> Any:
+    """Return a conversation of one command, for what no verb does."""
+    return ask([*words])
