@@ -113,6 +113,10 @@ class BenchVenue:
             self._one("clock_tick", b"{}", session=False)
         self._quotes(np.zeros(1, np.int64))
 
+    def minutes_pass(self) -> None:
+        """Let the memory of requests empty itself, as it does wherever fewer than its capacity come in a window."""
+        self._tick(260)
+
     def _accounts(self, count: int) -> None:
         for at in range(0, count, CHUNK):
             part = min(CHUNK, count - at)

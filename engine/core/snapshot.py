@@ -1,15 +1,17 @@
 """
 State <-> packed columns, versioned; the two hashes; and the hot copy that a snapshot starts from.
 
-A snapshot holds the stored tables alone, live rows by ascending id, bytes shuffled (all first bytes of the rows, then
-all second bytes, …) so that they compress. Compression and transport are the shell's.
+A snapshot holds the stored tables alone, live rows by ascending id, words shuffled (all first words of the rows, then
+all second words, …) so that they compress. Compression and transport are the shell's.
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from engine.core.kernel import kernel
 from engine.core.rebuild import rebuild
 from engine.core.state import STATE, STORED_HEADER, STORED_IDS, STORED_RECORD, allocate
 from shared import units
@@ -18,6 +20,11 @@ from shared.records import SCHEMA_VERSION
 FORMAT_VERSION = 1
 TABLES = STORED_HEADER + STORED_RECORD
 PREAMBLE_WORDS = 16
+COPY_THREADS = 2  # beside the hot thread; one core alone fills half of what the memory can carry
+COPY_PART_BYTES = 4 * 2**20
+
+
+_COPIERS = ThreadPoolExecutor(COPY_THREADS, "snapshot-copy")
 
 
 class SnapshotMismatch(Exception):
@@ -30,9 +37,36 @@ def _dtype(name: str) -> np.dtype:
     return field.base if field.subdtype else field
 
 
+@kernel
+def rows_gather(source, order, target):
+    """Copy rows of words: target[i] = source[order[i]]."""
+    for index in range(len(order)):
+        row = order[index]
+        for word in range(source.shape[1]):
+            target[index, word] = source[row, word]
+
+
+def _words(rows: np.ndarray) -> np.ndarray:
+    """Return contiguous rows as int64[rows, words]."""
+    return rows.view(np.int64).reshape(len(rows), rows.dtype.itemsize // 8)
+
+
+def _gather(rows: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return rows in another order; rows that already stand so are returned as they are."""
+    if len(order) == len(rows) and (len(order) == 0 or bool((np.diff(order) == 1).all())):
+        return rows
+    target = np.empty(len(order), rows.dtype)
+    rows_gather(_words(rows), order, _words(target))
+    return target
+
+
 def _rows(states: np.ndarray, name: str) -> np.ndarray:
-    """Return the used rows of a stored table, free ones among them, without copying."""
+    """Return the used rows of a stored table, free ones among them, without copying but for the requests."""
     state = states.view(np.ndarray)[0]
+    if name == "requests":
+        # Forgotten requests leave holes for ever: the heap names those that live.
+        live = state["request_heap"][: int(state["requests_table"]["live"])].astype(np.int64)
+        return _gather(state["requests"], live)
     if name in ("header", "venue"):
         return states.view(np.ndarray)[name]
     if name in ("feeds", "markets"):
@@ -46,7 +80,7 @@ def _live(rows: np.ndarray, name: str) -> np.ndarray:
         return rows
     ids = rows[STORED_IDS[name]]
     live = np.flatnonzero(ids)
-    return rows[live[np.argsort(ids[live], kind="stable")]]
+    return _gather(np.ascontiguousarray(rows), live[np.argsort(ids[live], kind="stable")].astype(np.int64))
 
 
 def snapshot_size(states: np.ndarray) -> int:
@@ -55,16 +89,39 @@ def snapshot_size(states: np.ndarray) -> int:
 
 
 def snapshot_copy(states: np.ndarray, buffer: memoryview) -> int:
-    """Copy the used rows of every stored table into a buffer and return the bytes written; memcpy and nothing else."""
+    """Copy the used rows of every stored table into a buffer and return the bytes written; nothing but copying."""
     target = np.frombuffer(buffer, np.uint8)
     preamble = target[: 8 * PREAMBLE_WORDS].view(np.int64)
     at = 8 * PREAMBLE_WORDS
+    parts = []
     for index, name in enumerate(TABLES):
         rows = _rows(states, name)
         preamble[index] = len(rows)
-        target[at : at + rows.nbytes] = rows.view(np.uint8).reshape(-1)
+        source = rows.view(np.uint8).reshape(-1)
+        for first in range(0, rows.nbytes, COPY_PART_BYTES):
+            part = source[first : first + COPY_PART_BYTES]
+            parts.append((target[at + first : at + first + len(part)], part))
         at += rows.nbytes
+    if at <= COPY_PART_BYTES:
+        for part in parts:
+            np.copyto(*part)
+    else:
+        _copy_together(parts)
     return at
+
+
+def _copy_together(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Copy all parts, in this thread and in the two beside it; NumPy lets go of the interpreter meanwhile."""
+    left = iter(parts)  # advancing a list's iterator is one step of the interpreter: no part is taken twice
+
+    def work() -> None:
+        for part in left:
+            np.copyto(*part)
+
+    helpers = [_COPIERS.submit(work) for _ in range(COPY_THREADS)]
+    work()
+    for helper in helpers:
+        helper.result()
 
 
 def _tables_of_copy(buffer: memoryview) -> dict[str, np.ndarray]:
@@ -118,8 +175,7 @@ def snapshot_document(buffer: memoryview, length: int) -> dict[str, Any]:
     header = tables["header"][0]
     packed = {}
     for name, rows in tables.items():
-        width = _dtype(name).itemsize
-        shuffled = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), width).T.tobytes()
+        shuffled = np.ascontiguousarray(_words(np.ascontiguousarray(rows)).T).tobytes()
         packed[name] = {"rows": len(rows), "dtype": str(_dtype(name).descr), "bytes": shuffled}
     return {
         "format": FORMAT_VERSION,
@@ -200,7 +256,7 @@ def _unpack(name: str, packed: Any) -> np.ndarray:
     count = int(packed["rows"])
     if len(packed["bytes"]) != count * dtype.itemsize:
         raise SnapshotMismatch(f"table {name} is cut off")
-    columns = np.frombuffer(packed["bytes"], np.uint8).reshape(dtype.itemsize, count)
+    columns = np.frombuffer(packed["bytes"], np.int64).reshape(dtype.itemsize // 8, count)
     return np.ascontiguousarray(columns.T).reshape(-1).view(dtype)
 
 
