@@ -1,0 +1,132 @@
+"""The engine's rows in a real Postgres: the guard of the one row, keyframes, founding, a server that hangs."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine import rows
+from engine.rows import RowStore
+from engine.writer import RowDesk
+from shared.database import Database, DatabaseError
+
+VENUE = "rowsvenue1"
+
+
+def document(seq: int, venue: str = VENUE) -> dict[str, Any]:
+    """Return a document as far as the rows care."""
+    return {"venue": venue, "seq": seq, "created_us": 0, "state_hash": "a", "record_hash": "b"}
+
+
+def run(url: str, work: Callable[[Any], Any]) -> Any:
+    """Return what the work gives on a connection of its own."""
+    return rows.database_call(lambda: Database.connect(url), work, 10.0)
+
+
+def test_row_only_moves_forward(database_url):
+    """A smaller or equal seq (as number, not as text) and another venue leave the row as it is."""
+    for seq, written in ((999, True), (1_000, True), (1_000, False), (999, False), (10_000, True)):
+        assert run(database_url, lambda db, seq=seq: rows.snapshot_write(db, document(seq))) == (written, False)
+    assert run(database_url, lambda db: rows.snapshot_write(db, document(20_000, "othervenue"))) == (False, False)
+    store = RowStore(lambda: Database.connect(database_url), VENUE, 5.0)
+    assert store.snapshot_seqs() == [(10_000, "row"), (10_000, "keyframe"), (1_000, "keyframe"), (999, "keyframe")]
+    assert store.snapshot_read(10_000, "row")["seq"] == store.snapshot_read(10_000, "keyframe")["seq"] == 10_000
+    assert store.snapshot_read(5, "keyframe") is None
+
+
+def test_unreadable_row_is_replaced_and_said(database_url):
+    """A row without a readable seq stands in nobody's way."""
+    insert = "INSERT INTO engine_snapshots (snapshot_data) VALUES ($1)"
+    run(database_url, lambda db: db.execute(insert, {"venue": VENUE, "seq": "a lot"}))
+    assert run(database_url, lambda db: rows.snapshot_write(db, document(5))) == (True, True)
+
+
+def test_parallel_writers_end_with_the_largest(database_url):
+    """Whatever the order of many writers, the row holds the largest seq."""
+
+    async def race(database: Any) -> list[tuple[bool, bool]]:
+        return await asyncio.gather(*(rows.snapshot_write(database, document(seq)) for seq in (5, 3, 9, 1, 7, 8)))
+
+    written = run(database_url, race)
+    assert any(done for done, _ in written)
+    assert run(database_url, lambda db: db.fetchrow("SELECT seq FROM engine_snapshots"))["seq"] == 9
+
+
+def test_keyframes_of_ten_minutes_and_one_an_hour_stay(database_url):
+    """Old keyframes go, the first of an hour stays for two days."""
+    insert = "INSERT INTO engine_keyframes VALUES ($1, $2, $3, '{}', now() - $4::text::interval)"
+    for seq, kind, age in ((1, "hour", "49 hours"), (2, "hour", "47 hours"), (3, "recent", "11 minutes"),
+                           (4, "recent", "9 minutes")):  # fmt: skip
+        run(database_url, lambda db, row=(seq, kind, age): db.execute(insert, VENUE, *row))
+    for seq in (5, 6):
+        run(database_url, lambda db, seq=seq: rows.snapshot_write(db, document(seq)))
+    kept = run(database_url, lambda db: db.fetch("SELECT seq, kind FROM engine_keyframes ORDER BY seq"))
+    assert [(row["seq"], row["kind"]) for row in kept] == [(2, "hour"), (4, "recent"), (5, "hour"), (6, "recent")]
+
+
+def test_founding_race_has_one_venue(database_url):
+    """Two engines that found at once end with the same venue; one that ever held a snapshot stops them."""
+
+    async def race(database: Any) -> list[tuple[str, list[str]]]:
+        return await asyncio.gather(*(rows.venue_found(database, name, 1) for name in ("aaaaaaaaa1", "bbbbbbbbb2")))
+
+    first, second = run(database_url, race)
+    assert first == second and first[1] == []
+    run(database_url, lambda db: rows.snapshot_write(db, document(5, first[0])))
+    assert run(database_url, lambda db: rows.venue_found(db, "ccccccccc3", 1)) == ("", [first[0]])
+
+
+def test_refusal_and_cursor_are_seen(database_url):
+    """What others wrote down is read in one look."""
+    store = RowStore(lambda: Database.connect(database_url), VENUE, 5.0)
+    assert store.look() == {"refusal": None, "cursor": None}
+    insert = "INSERT INTO persister_cursor VALUES ($1, 57, 1, $2, 0)"
+    run(database_url, lambda db: db.execute(insert, VENUE, b"\x01\xff"))
+    store.refusal_write({"text": "the log ends at 901"})
+    assert store.look() == {
+        "refusal": {"text": "the log ends at 901"},
+        "cursor": {"seq": 57, "chunk": 1, "digest": "01ff"},
+    }
+
+
+def test_server_that_answers_nothing_costs_a_bounded_time(tmp_path):
+    """A Postgres that accepts and then hangs is given up after the time-out."""
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / ".s.PGSQL.5432"))
+        hung.listen()
+        started_s = time.monotonic()
+        store = RowStore(lambda: Database.connect(f"postgresql:///x?host={tmp_path}&user=x"), VENUE, 0.3)
+        with pytest.raises(DatabaseError):
+            store.look()
+        assert time.monotonic() - started_s < 1.0
+
+
+def test_desk_writes_the_newest_when_postgres_comes_back(database_url):
+    """While Postgres is away only the newest document waits; it is written as soon as it can be."""
+    messages: list[dict[str, Any]] = []
+    away = [3]
+
+    async def connect() -> Any:
+        if away[0]:
+            away[0] -= 1
+            raise OSError("away")
+        return await Database.connect(database_url)
+
+    async def scene() -> None:
+        desk = RowDesk(connect, VENUE, messages.append, retry_s=0.02)
+        task = asyncio.ensure_future(desk.run())
+        for seq in (10, 20, 30):
+            desk.put(document(seq))
+            await asyncio.sleep(0.01)
+        for _ in range(200):
+            if any(message["kind"] == "durable" for message in messages):
+                break
+            await asyncio.sleep(0.02)
+        task.cancel()
+
+    asyncio.run(scene())
+    assert [message["seq"] for message in messages if message["kind"] == "durable"] == [30]
+    assert sum(message["kind"] == "trouble" for message in messages) == 1
