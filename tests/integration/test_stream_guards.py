@@ -16,8 +16,8 @@ from shared.streams import (
     StreamsRefused,
     event_id,
 )
-from tests.store_servers import OwnRedis, own_redis
-from tests.streams_house import KEYS, REFUSED, TICK, UNKNOWN, event, found, lead
+from tests.store_servers import OwnRedis, own_redis, proxied
+from tests.streams_house import ACCEPTED, KEYS, REFUSED, TICK, UNKNOWN, event, found, lead
 
 
 @pytest.fixture
