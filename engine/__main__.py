@@ -147,14 +147,15 @@ class Engine:
 
     def refuse(self, refusal: Refusal) -> None:
         """Write the refusal down wherever it can be: file, key, row; then say what helps."""
-        path = refusal_file_write(self.settings.data_dir, refusal.reason)
+        reason = {**refusal.reason, "process": "engine", "venue": self.venue, "time_us": self.clock.now_us()}
+        path = refusal_file_write(self.settings.data_dir, reason)
         key = Keys(self.venue).refused
         try:
-            self.streams.set_json(key, refusal.reason)
+            self.streams.set_json(key, reason)
         except StreamsError as error:
             self.log.warning("refusal_without_key", error=str(error))
         try:
-            self.store().refusal_write(refusal.reason)
+            self.store().refusal_write(reason)
         except (DatabaseError, OSError) as error:
             self.log.warning("refusal_without_row", error=str(error))
         self.log.error("refused", **refusal.reason, help=WAY_OUT.format(file=path, key=key))

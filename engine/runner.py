@@ -136,8 +136,8 @@ class Runner:
         digest = parts.machine.last_digest()
         if digest:
             memories.append(Memory("log", parts.machine.seq, 0, digest, "this engine"))
-        views = parts.streams.get_json(parts.keys.views_witness)
-        witness_check(parts.streams, parts.keys, parts.venue, [*memories, *views_memories(views)])
+        memories += views_memories(*parts.streams.views_cursor_read(parts.keys))
+        witness_check(parts.streams, parts.keys, parts.venue, memories)
         self.witnessed_last_s = parts.clock.monotonic_s()
 
     def refusal_check(self) -> None:
@@ -319,9 +319,9 @@ def postgres_memories(postgres: dict[str, Any]) -> list[Memory]:
     return [Memory("events", cursor["seq"], cursor["chunk"], cursor["digest"], "the persister's history cursor")]
 
 
-def views_memories(witness: Any) -> list[Memory]:
-    """Return what the view reader's cursor remembers; anything unreadable remembers nothing."""
-    try:
-        return [Memory("events", int(witness["seq"]), int(witness["chunk"]), str(witness["digest"]), "the view reader")]
-    except (TypeError, KeyError, ValueError):
+def views_memories(cursor: str | None, digest: bytes) -> list[Memory]:
+    """Return what the view reader's cursor remembers; one that cannot be read remembers nothing."""
+    seq, _, chunk = (cursor or "").partition("-")
+    if not (seq.isdigit() and chunk.isdigit()):
         return []
+    return [Memory("events", int(seq), int(chunk), digest.hex(), "the view reader")]

@@ -79,6 +79,7 @@ class Producer:
         for _ in range(11):
             self.ahead_us += 1_000_000
             assert self.tick()
+        time.sleep(0.1)  # room for the snapshot of this keyframe before the next
 
     def append(self, kind: str, body: dict[str, Any], session: bool = False) -> int:
         """Append one entry; return its seq, 0 when it is refused or unknown."""

@@ -1,0 +1,121 @@
+"""The operator's command line: `tidemark …`; each command's code is imported only when it is asked for."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from scripts import plan, ready
+
+# Command -> where it lives, and its line in the list (so that the list needs no import).
+COMMANDS = {
+    "run": ("scripts.cli:run_command", "Start a whole venue on this machine."),
+    "doctor": ("scripts.doctor:doctor", "Check every prerequisite and every running part."),
+    "feed": ("scripts.cli:feed", "Steer the simulated or recorded feed."),
+    "account": ("scripts.accounts:account", "Open accounts for tests and operators."),
+    "snapshot": ("scripts.snapshot:snapshot", "Look into snapshots; never writes."),
+    "replay": ("scripts.replay:replay", "Rebuild a state from the log and compare."),
+    "bench": ("scripts.benchmarks:bench", "Measure this build on this machine."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Return one command, importing its module now."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        found: click.Command = getattr(importlib.import_module(module), attribute)
+        return found
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option("0.1.0", prog_name="tidemark")
+def main() -> None:
+    """Tidemark: a paper venue for perpetual futures. The log is the venue."""
+
+
+def data_option(function: click.decorators.FC) -> click.decorators.FC:
+    """Add `--data DIR`, the folder by which a venue is found."""
+    return click.option(
+        "--data",
+        "data_dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=ready.data_dir_default,
+        show_default="TIDEMARK_DATA, else .tidemark in the repository",
+        help="Folder of the venue's data.",
+    )(function)
+
+
+@click.command("run")
+@click.option("--feed", default="simulated", metavar="simulated|live|FILE", help="Quotes: invented, real, recorded.")
+@click.option("--speed", type=click.FloatRange(0), default=1.0, help="Pace of the feed; 0 is as fast as it goes.")
+@click.option("--hold", is_flag=True, help="First quotes and marks only, until `tidemark feed go`.")
+@click.option("--loop", is_flag=True, help="Begin a recording again at its end.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the simulated market.")
+@data_option
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=None, help="Port of the gateway; 8080 or the next free."
+)
+@click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Write URLs and pids here as well.")
+def run_command(
+    feed: str,
+    speed: float,
+    hold: bool,
+    loop: bool,
+    seed: int,
+    data_dir: Path,
+    port: int | None,
+    ready_file: Path | None,
+) -> None:
+    """Start a whole venue: servers, feed, engine, persister, gateway. Ctrl-C stops it."""
+    from scripts import supervisor
+
+    if feed not in ("simulated", "live"):
+        if not Path(feed).is_file():
+            raise click.BadParameter(f"no such file: {feed}", param_hint="--feed")
+        feed = str(Path(feed).absolute())
+    elif feed == "live" and (hold or loop or speed != 1.0):
+        raise click.UsageError("--speed, --hold and --loop are for simulated and recorded feeds")
+    options = plan.Options(
+        data_dir=data_dir.absolute(),
+        feed=feed,
+        speed=speed,
+        hold=hold,
+        loop=loop,
+        seed=seed,
+        port=port,
+        ready_file=ready_file.absolute() if ready_file else None,
+    )
+    sys.exit(supervisor.main(options))
+
+
+@click.group()
+def feed() -> None:
+    """Steer the simulated or recorded feed."""
+
+
+@feed.command("go")
+@data_option
+def feed_go(data_dir: Path) -> None:
+    """Let a feed run that was started with --hold."""
+    if ready.ready_read(data_dir) is None:
+        raise click.ClickException(f"no venue runs on {data_dir}")
+    (data_dir / plan.GO_FILE).touch()
+    click.echo("The feed runs.")
+
+
+if __name__ == "__main__":
+    main(prog_name="tidemark")

@@ -1,0 +1,147 @@
+"""One supervised child: start, log file, restart with back-off, stop; no child outlives its supervisor."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts import embedded, privileges
+
+LOG_BYTES_MAX = 8_000_000
+LOGS_KEPT = 3
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MAX_S = 10.0
+STABLE_S = 20.0  # so long without a stop, and the next restart is quick again
+STOP_PATIENCE_S = 8.0
+CODE_REFUSED = 78  # the process wrote down why it must not go on: a quick restart helps nobody
+REFUSED_DELAY_S = 30.0
+
+
+class Child:
+    """A process that runs until it is told to stop; when it dies by itself it is started again."""
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        environment: dict[str, str] | None = None,
+        server: embedded.Server | None = None,
+    ) -> None:
+        self.name = name
+        self.command = command
+        self.log = log
+        self.environment = environment
+        self.server = server
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ended = asyncio.Event()
+        self.stopping = False
+        self.failures = 0
+        self.started_s = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Return the process id; 0 when it does not run."""
+        return self.process.pid if self.process and self.process.returncode is None else 0
+
+    def start(self) -> None:
+        """Start the process; its lines are appended to its log file, which outlives us both."""
+        assert not self.pid, f"{self.name} runs already"
+        log_rotate(self.log)
+        lock: int | None = None
+        if self.server:
+            lock = embedded.lock_take(self.server.lock_file)
+            if lock is None:
+                raise embedded.EmbeddedError(f"another {self.name} server still holds {self.server.lock_file.parent}")
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self.ended.clear()
+            self.started_s = time.monotonic()
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                env=self.environment,
+                cwd="/" if self.server else None,
+                start_new_session=True,  # the terminal's Ctrl-C is for the supervisor, which keeps the order
+                pass_fds=() if lock is None else (lock,),
+                preexec_fn=self.server.prepare if self.server else prepare_process(),
+            )
+        finally:
+            os.close(descriptor)
+            if lock is not None:
+                os.close(lock)  # the server's copy holds it from here on
+
+    def reap(self) -> None:
+        """Notice that the process has ended; called on every SIGCHLD."""
+        if self.process and not self.ended.is_set() and self.process.poll() is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # what it started itself must not stay behind
+            self.ended.set()
+
+    async def keep(self, announce: Callable[["Child"], None], lost: Callable[["Child", float], None]) -> None:
+        """Start it again whenever it ends, each time a little later, until it is being stopped."""
+        while True:
+            await self.ended.wait()
+            if self.stopping:
+                return
+            if time.monotonic() - self.started_s > STABLE_S:
+                self.failures = 0
+            assert self.process is not None
+            delay_s = REFUSED_DELAY_S if self.process.returncode == CODE_REFUSED else backoff_s(self.failures)
+            self.failures += 1
+            lost(self, delay_s)
+            await asyncio.sleep(delay_s)
+            if self.stopping:
+                return
+            try:
+                self.start()
+            except (embedded.EmbeddedError, OSError):
+                continue  # the event is still set: once more, later
+            announce(self)
+
+    async def stop(self) -> None:
+        """Ask it to end, insist after a while, and return when it has ended."""
+        self.stopping = True
+        if not self.pid:
+            return
+        assert self.process is not None
+        for kind in (self.server.signal_stop if self.server else signal.SIGTERM, signal.SIGKILL):
+            self.process.send_signal(kind)
+            try:
+                await asyncio.wait_for(self.ended.wait(), STOP_PATIENCE_S)
+                return
+            except TimeoutError:
+                continue
+
+
+def backoff_s(failures: int) -> float:
+    """Return how long to wait before the next start: doubling, bounded, and never in step with others."""
+    return min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2**failures) * random.uniform(0.6, 1.0)
+
+
+def prepare_process() -> Callable[[], None]:
+    """Return what one of our own processes does before its program: ask to die with the supervisor."""
+    parent = os.getpid()
+
+    def prepare() -> None:
+        privileges.die_with_parent(signal.SIGKILL, parent)
+
+    return prepare
+
+
+def log_rotate(path: Path) -> None:
+    """Set a log aside that has grown large, and keep the last few."""
+    if not path.exists() or path.stat().st_size < LOG_BYTES_MAX:
+        return
+    for number in range(LOGS_KEPT - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    path.replace(path.with_name(f"{path.name}.1"))

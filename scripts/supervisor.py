@@ -1,0 +1,382 @@
+"""
+The small supervisor of one venue: order and readiness of its parts, restarts, a clean stop, no orphans.
+
+Slow imports have no place here: the second start of a whole venue takes three seconds at most.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from scripts import embedded, kernels, plan, privileges
+from scripts.console import Console, LogWatcher
+from scripts.processes import Child
+from scripts.ready import (
+    Ready,
+    http_call,
+    postgres_is_up,
+    ready_write,
+    redis_call,
+    redis_is_up,
+    sign_in_link,
+    trading_possible,
+)
+
+STOP_ORDER = ("gateway", "persister", "engine", "poller", "simulator", "redis", "postgres")
+SERVER_PATIENCE_S = 60.0
+LOOK_S = 0.25
+MIGRATED_STAMP = "tidemark.migrated"
+WAITING_SAID_S = 10.0
+TRADING_PATIENCE_S = 4.0
+
+
+class VenueError(Exception):
+    """The venue cannot run; the text is the one line that the user needs."""
+
+
+class Supervisor:
+    """Everything that runs on one data folder."""
+
+    def __init__(self, options: plan.Options) -> None:
+        self.options = options
+        self.data_dir = options.data_dir
+        self.console = Console()
+        self.logs = self.data_dir / "logs"
+        self.watcher = LogWatcher(self.logs, self.console)
+        self.children: dict[str, Child] = {}
+        self.keepers: list[asyncio.Task[None]] = []
+        self.ready = Ready(data_dir=str(self.data_dir), feed=options.feed_source, supervisor=os.getpid())
+        self.stop_asked = asyncio.Event()
+        self.sockets: Path | None = None
+        self.started_s = time.monotonic()
+
+    # ---- the whole life ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start everything, watch it until somebody asks to stop, stop everything."""
+        loop = asyncio.get_running_loop()
+        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(kind, self.stop_request)
+        loop.add_signal_handler(signal.SIGCHLD, self.reap)
+        folders_prepare(self.data_dir)
+        start = asyncio.ensure_future(self.start())
+        watch = asyncio.ensure_future(self.watch())
+        stop = asyncio.ensure_future(self.stop_asked.wait())
+        try:
+            await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                start.result()  # an error of the start ends the venue
+                await stop
+        finally:
+            for task in (start, stop):
+                task.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+            await self.stop()
+            watch.cancel()
+
+    def stop_request(self) -> None:
+        """Begin the clean stop; asked a second time, end everything at once."""
+        if self.stop_asked.is_set():
+            for child in self.children.values():
+                if child.pid and not child.server:
+                    os.kill(child.pid, signal.SIGKILL)
+        self.stop_asked.set()
+
+    def reap(self) -> None:
+        """Notice children that have ended."""
+        for child in self.children.values():
+            child.reap()
+
+    async def watch(self) -> None:
+        """Pass on the important lines of the logs; also a safety net for a lost SIGCHLD."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.reap()
+            self.watcher.look([name for name in self.children if name not in ("redis", "postgres")])
+
+    # ---- starting ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the parts in their order, as much of it at once as the order allows."""
+        self.console.say(f"Tidemark: a paper venue for perpetual futures   (data: {plan.shown(self.data_dir)})")
+        secret_make(self.data_dir / "secret")
+        self.sockets = embedded.socket_folder(self.data_dir)
+        self.ready.url = self.options.url
+        self.ready.redis_url = os.environ.get("REDIS_URL") or embedded.redis_url(self.sockets)
+        self.ready.database_url = os.environ.get("DATABASE_URL") or embedded.database_url(self.sockets)
+        if kernels.compiled() and self.migrated():
+            # Nothing is new: the engine, the slowest to import, waits for the servers better than we do.
+            self.child_start("engine", plan.command("engine"))
+        compiled = asyncio.ensure_future(kernels.compile_once(self.console, self.logs, self.children))
+        try:
+            await together(self.servers_start(), self.feed_start())
+            if not self.migrated():
+                await self.migrate()
+            for name in ("poller", "persister", "gateway"):
+                self.child_start(name, plan.command(name))
+            await compiled
+        finally:
+            compiled.cancel()
+        if "engine" not in self.children:
+            self.child_start("engine", plan.command("engine"))
+        await self.open_doors()
+
+    async def servers_start(self) -> None:
+        """Start the servers that were not given by their URLs, both at once."""
+        starts: list[Coroutine[Any, Any, None]] = []
+        if not os.environ.get("REDIS_URL"):
+            starts.append(self.redis_start())
+        if not os.environ.get("DATABASE_URL"):
+            starts.append(self.postgres_start())
+        await together(*starts)
+
+    async def redis_start(self) -> None:
+        """Start Valkey and wait until it has read its file."""
+        assert self.sockets is not None
+        started_s = time.monotonic()
+        socket = self.sockets / "redis.sock"
+        child = await self.server_start(embedded.redis_server(self.data_dir, self.sockets))
+        await self.until_up(child, lambda: redis_is_up(socket))
+        words = "Valkey on a private socket, each write synced to disk"
+        self.console.part("redis", words, time.monotonic() - started_s)
+
+    async def postgres_start(self) -> None:
+        """Start PostgreSQL, founding its data folder the first time."""
+        assert self.sockets is not None
+        started_s = time.monotonic()
+        data = embedded.postgres_data(self.data_dir)
+        new = not (data / "PG_VERSION").exists()
+        server = await asyncio.to_thread(embedded.postgres_server, self.data_dir, self.sockets)
+        child = await self.server_start(server)
+
+        async def is_up() -> bool:
+            return postgres_is_up(data, child.pid)
+
+        await self.until_up(child, is_up)
+        words = "PostgreSQL on a private socket" + ("; new data folder" if new else "")
+        self.console.part("postgres", words, time.monotonic() - started_s)
+
+    async def server_start(self, server: embedded.Server) -> Child:
+        """Start one server; an earlier one that is still ending is waited for, two on one folder lose data."""
+        for _ in range(round(SERVER_PATIENCE_S / 0.1)):
+            try:
+                return self.child_start(server.name, server.command, server=server)
+            except embedded.EmbeddedError:
+                await asyncio.sleep(0.1)
+        raise VenueError(f"an earlier {server.name} server still holds {self.data_dir}; end it first")
+
+    async def until_up(self, child: Child, is_up: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until a server takes work; its own last words are the error when it does not."""
+        deadline = time.monotonic() + SERVER_PATIENCE_S
+        while not await is_up():
+            if child.failures >= 3 or time.monotonic() > deadline:
+                raise VenueError(f"{child.name} does not start: {self.watcher.last_words(child.name)}")
+            await asyncio.sleep(0.01)
+
+    async def feed_start(self) -> None:
+        """Start the local Backpack, unless the live one is asked for."""
+        options = self.options
+        if not options.simulator:
+            self.console.part("feed", "LIVE quotes of Backpack; money and fills are paper")
+            return
+        port_file = self.data_dir / "simulator.port"
+        for stale in (port_file, self.data_dir / plan.GO_FILE):
+            stale.unlink(missing_ok=True)
+        child = self.child_start("simulator", plan.simulator_command(options, port_file, port=0))
+        deadline = time.monotonic() + SERVER_PATIENCE_S
+        while not (port_file.exists() and port_file.read_text().strip()):
+            if time.monotonic() > deadline or child.failures >= 5:
+                raise VenueError(f"the simulator does not start: {self.watcher.last_words('simulator')}")
+            await asyncio.sleep(0.02)
+        port = int(port_file.read_text())
+        options.feed_url = f"ws://127.0.0.1:{port}"
+        child.command = plan.simulator_command(options, port_file, port)  # the same place after a restart
+        self.console.part("feed", options.feed_words)
+
+    def migrated(self) -> bool:
+        """Return whether our own database is known to have the tables of this source; of others nothing is known."""
+        stamp = embedded.postgres_data(self.data_dir) / MIGRATED_STAMP
+        ours = not os.environ.get("DATABASE_URL")
+        return ours and stamp.exists() and stamp.read_text() == plan.migrations_digest()
+
+    async def migrate(self) -> None:
+        """Bring the database's tables up to date, in a process of its own."""
+        environment = plan.environment(self.options, self.ready)
+        child = Child("migrate", plan.command("scripts.migrate"), self.logs / "migrate.log", environment)
+        self.children["migrate"] = child
+        child.stopping = True  # once, not for ever
+        child.start()
+        await child.ended.wait()
+        assert child.process is not None
+        del self.children["migrate"]
+        if child.process.returncode:
+            raise VenueError(f"the migrations failed: {self.watcher.last_words('migrate')}")
+        if not os.environ.get("DATABASE_URL"):
+            (embedded.postgres_data(self.data_dir) / MIGRATED_STAMP).write_text(plan.migrations_digest())
+
+    def child_start(self, name: str, command: list[str], server: embedded.Server | None = None) -> Child:
+        """Start one part of the venue and keep it running from now on."""
+        environment = None if server else plan.environment(self.options, self.ready)
+        child = Child(name, command, self.logs / f"{name}.log", environment, server)
+        self.watcher.skip(name)
+        child.start()
+        self.children[name] = child
+        self.keepers.append(asyncio.ensure_future(child.keep(self.announce, self.lost)))
+        self.announce(child)
+        return child
+
+    def announce(self, child: Child) -> None:
+        """Write the ready file anew: a process has started."""
+        self.ready.pids[child.name] = child.pid
+        self.ready_save()
+        if child.failures:
+            self.console.part(child.name, "started again")
+
+    def lost(self, child: Child, delay_s: float) -> None:
+        """Say that a process ended by itself."""
+        assert child.process is not None
+        code = child.process.returncode
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        self.watcher.look([child.name])
+        self.console.part(child.name, f"{how}; again in {delay_s:.1f} s")
+        if code > 0 and (words := self.watcher.last_words(child.name)):
+            self.console.part("", words)
+
+    def ready_save(self) -> None:
+        """Replace the ready file here and where the user wants it."""
+        ready_write(self.data_dir / "ready.json", self.ready)
+        if self.options.ready_file:
+            ready_write(self.options.ready_file, self.ready)
+
+    async def open_doors(self) -> None:
+        """Wait until an instruction would be taken, then print the link that signs in."""
+        waiting_s = time.monotonic()
+        while True:
+            status, body = await http_call(f"{self.options.url}/ready")
+            if status == 200:
+                break
+            if self.watcher.early and time.monotonic() - waiting_s > WAITING_SAID_S:
+                self.watcher.early = False
+                missing = body.get("missing") if isinstance(body, dict) else None
+                words = "; ".join(f"{name}: {why}" for name, why in (missing or {"gateway": "no answer"}).items())
+                self.console.part("waiting", words)
+            await asyncio.sleep(0.05)
+        self.watcher.early = False
+        venue = body.get("venue") if isinstance(body, dict) else None
+        if not venue and self.sockets and not os.environ.get("REDIS_URL"):
+            venue = await redis_call(self.sockets / "redis.sock", "GET", "tidemark:venue")
+        self.ready.venue = venue
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(trading_possible(self.options.url), TRADING_PATIENCE_S)
+        self.ready.sign_in_url = await sign_in_link(self.options.url, self.data_dir)
+        self.ready_save()
+        for line in plan.welcome(self.options, self.ready, time.monotonic() - self.started_s):
+            self.console.say(line)
+
+    # ---- stopping ----------------------------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Stop the parts in their order: nobody loses what it still needs."""
+        self.console.progress_end()
+        if self.children:
+            self.console.say("\nStopping …")
+        for child in self.children.values():
+            child.stopping = True
+        first = [name for name in self.children if name not in STOP_ORDER]
+        for name in (*first, *STOP_ORDER):
+            if name in self.children:
+                await self.children[name].stop()
+        for keeper in self.keepers:
+            keeper.cancel()
+        for path in (self.data_dir / "ready.json", self.options.ready_file, self.data_dir / "simulator.port"):
+            if path:
+                path.unlink(missing_ok=True)
+        for path in (self.data_dir / "redis" / "lock", self.data_dir / "postgres.lock"):
+            path.unlink(missing_ok=True)
+        if self.sockets:
+            shutil.rmtree(self.sockets, ignore_errors=True)
+        if self.children:
+            self.console.say("Stopped; the state is kept and the next start goes on from it.")
+
+
+async def together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run parts of the start at once; the first error ends the others and is raised."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def folders_prepare(data_dir: Path) -> None:
+    """Create the folders that everything else expects."""
+    for folder in (data_dir, data_dir / "logs", data_dir / "mail"):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+
+
+def secret_make(path: Path) -> None:
+    """Make the secret that signs the sessions, once, readable by nobody else."""
+    if path.exists() and path.stat().st_size >= 32:
+        return
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as target:
+        target.write(secrets.token_hex(32) + "\n")
+        target.flush()
+        os.fsync(target.fileno())
+    fresh.replace(path)
+
+
+def venue_lock(data_dir: Path) -> int:
+    """Return the descriptor that holds the data folder; raises VenueError when another venue runs on it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "lock"
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode().strip()
+            os.close(descriptor)
+            message = f"another venue (pid {holder}) runs on {plan.shown(data_dir)}; use --data DIR for a second one"
+            raise VenueError(message) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                return descriptor
+        os.close(descriptor)  # its last holder removed it just now: take the new one
+
+
+def main(options: plan.Options) -> int:
+    """Run a venue until it is asked to stop; returns the exit code."""
+    try:
+        lock = venue_lock(options.data_dir)
+    except (VenueError, OSError) as error:
+        print(f"tidemark: {error}", file=sys.stderr)
+        return 1
+    try:
+        plan.port_choose(options)
+        privileges.namespaces_work()  # tried before there is anything to fork from
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, after everything has stopped
+            asyncio.run(Supervisor(options).run())
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, signal.SIG_IGN)
+    except (VenueError, plan.PlanError, embedded.EmbeddedError, OSError) as error:
+        print(f"tidemark: {error}", file=sys.stderr)
+        return 1
+    finally:
+        (options.data_dir / "lock").unlink(missing_ok=True)
+        os.close(lock)
+    return 0
