@@ -120,7 +120,7 @@ def _repository() -> Path:
 @click.option("--repeats", default=REPEATS, show_default=True, help="Runs of which the median is shown.")
 def snapshot(positions: str, repeats: int) -> None:
     """Hot-thread pause and time to durable (file and row) at the given sizes, on a server of its own."""
-    from scripts import bench_snapshot
+    from scripts.bench_snapshot import measure
 
-    figures, table = bench_snapshot.measure([int(size) for size in positions.split(",")], repeats, console)
+    figures, table = measure([int(size) for size in positions.split(",")], repeats, console)
     report("snapshot", table, figures)

@@ -22,13 +22,24 @@ VENUE_DEFAULT: dict[str, Any] = {
     "starting_balance": "5000",
     "insurance_balance": "1000000",
     "request_window_ms": 120_000,
-    "accounts_max": 131_000,
-    "orders_max": 1_050_000,
-    "positions_max": 524_000,
-    "requests_max": 262_000,
+    "accounts_max": r.ACCOUNTS_MAX,
+    "orders_max": r.ORDERS_MAX,
+    "positions_max": r.POSITIONS_MAX,
+    "requests_max": r.REQUESTS_MAX,
     "orders_open_max": 200,
     "triggers_open_max": 400,
     "positions_open_max": 200,
+}
+
+_VENUE_MAX = {
+    "request_window_ms": 86_400_000,
+    "accounts_max": r.ACCOUNTS_MAX,
+    "orders_max": r.ORDERS_MAX,
+    "positions_max": r.POSITIONS_MAX,
+    "requests_max": r.REQUESTS_MAX,
+    "orders_open_max": r.ORDERS_OPEN_MAX,
+    "triggers_open_max": r.TRIGGERS_OPEN_MAX,
+    "positions_open_max": r.POSITIONS_MAX,
 }
 
 MARKET_DEFAULT: dict[str, Any] = {
@@ -92,7 +103,7 @@ def read(row: list[int], data: dict[str, Any], configs: np.ndarray) -> None:
         if name.endswith("_balance"):
             row[_AT[name + "_e6"]] = _money(value)
         else:
-            row[_AT[name]] = _whole(value, 1, 10**9)
+            row[_AT[name]] = _whole(value, 1, _VENUE_MAX[name])
     markets = data["markets"]
     if not 1 <= len(markets) <= r.MARKETS_CAPACITY or len({m["market"] for m in markets}) != len(markets):
         raise ValueError("one to sixteen markets, each once")

@@ -16,6 +16,14 @@ VENUE_WORDS = 2  # venue ids: 10 of 16 bytes
 TIERS_CAPACITY = 8
 MARKETS_CAPACITY = 16
 
+# The highest that a venue's own limits may be set to; the core's tables hold a little more.
+ACCOUNTS_MAX = 131_000
+ORDERS_MAX = 1_050_000
+POSITIONS_MAX = 524_000
+REQUESTS_MAX = 262_000
+ORDERS_OPEN_MAX = 1_000  # resting, an account
+TRIGGERS_OPEN_MAX = 1_000  # dormant, an account
+
 # Bits of COMMAND.present: which optional keys an entry carried.
 PRESENT_BID = 1
 PRESENT_ASK = 2

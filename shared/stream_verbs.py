@@ -110,7 +110,9 @@ def append_guarded(talk: Talk, keys: Keys, entries: Sequence[Fields], named: boo
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     if reason and (named or reason != "RUN_ID_NOT_NAMED"):
         return [Appended(AppendStatus.REFUSED, 0, reason)] * len(entries)
-    commands = [["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries]
+    commands: list[list[bytes | str | int]] = [
+        ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
+    ]
     try:
         replies = yield from transaction(commands)
     except StreamsDown:
@@ -191,7 +193,7 @@ def publish(
     `create` is for what genesis causes: its first entry makes the stream. After a lost connection the first publish
     raises StreamsDown without sending, until `events_tip` was read: compare, then publish what is missing.
     """
-    commands = [
+    commands: list[list[bytes | str | int]] = [
         ["XADD", keys.events, *([] if create and index == 0 else ["NOMKSTREAM"]), stream_id, *flat(fields)]
         for index, (stream_id, fields) in enumerate(entries)
     ]

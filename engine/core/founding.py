@@ -4,7 +4,7 @@ from numpy import int64
 
 from engine.core import commands, events, ladder, ledger, positions, tables
 from engine.core.kernel import kernel
-from engine.core.limits import ACCOUNTS_CAPACITY, KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
+from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
 from engine.core.state import LAG_NONE
 from shared.codes import (
     ACCOUNT_EXTERNAL,
@@ -133,6 +133,6 @@ def account_open_validate(state, record):
     if tables.index_find(state.owners_index, record.owner_hi, record.owner_lo, int64(0)) != ROW_NONE:
         return int64(ResultCode.OK)
     users = state.venue.account_next - ACCOUNT_FIRST
-    if users >= state.venue.accounts_max or users + ACCOUNT_FIRST >= ACCOUNTS_CAPACITY:
+    if users >= state.venue.accounts_max:
         return int64(ResultCode.ACCOUNT_SLOTS_EXHAUSTED)
     return int64(ResultCode.OK)

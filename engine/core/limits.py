@@ -1,6 +1,6 @@
 """Every capacity and bound of the state, with the relations between them asserted at import."""
 
-from shared.records import MARKETS_CAPACITY
+from shared import records as r
 
 # Rows of each table; row 0 is never a live row, so that 0 in a link says "none" and untouched memory is a valid table.
 # The first order row is the order in hand: one that executes and never rests.
@@ -34,10 +34,6 @@ LADDERS_COUNT = 12
 EVENTS_STEP_MAX = 2**13
 EVENTS_CHUNK = 512
 
-# An account's live orders are bounded, so that a walk over them is too.
-ORDERS_OPEN_LIMIT = 1_000
-TRIGGERS_OPEN_LIMIT = 1_000
-
 LAG_MINUTES = 10
 RESULTS_CAPACITY = 1_300
 IGNORES_CAPACITY = 16
@@ -65,6 +61,11 @@ assert POSITIONS_INDEX >= 2 * POSITIONS_CAPACITY
 assert ACCOUNTS_INDEX >= 2 * ACCOUNTS_CAPACITY
 assert REQUESTS_INDEX >= 2 * REQUESTS_CAPACITY
 assert EVENTS_CAPACITY >= 2 * EVENTS_STEP_MAX
-assert EVENTS_STEP_MAX >= 3 * (ORDERS_OPEN_LIMIT + TRIGGERS_OPEN_LIMIT) + 64
-assert MARKETS_CAPACITY <= 32
+# An account's live orders are bounded, so that one step over all of them is too.
+assert EVENTS_STEP_MAX >= 3 * (r.ORDERS_OPEN_MAX + r.TRIGGERS_OPEN_MAX) + 64
+assert r.MARKETS_CAPACITY <= 32
+assert r.ACCOUNTS_MAX + 5 <= ACCOUNTS_CAPACITY
+assert r.ORDERS_MAX < ORDERS_CAPACITY
+assert r.POSITIONS_MAX < POSITIONS_CAPACITY
+assert r.REQUESTS_MAX < REQUESTS_CAPACITY
 assert 10**10 * PRICE_TICKS_MAX < 10**17

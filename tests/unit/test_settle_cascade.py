@@ -1,4 +1,4 @@
-"""engine/core/settle.py: a quote that fires more than the events buffer holds is gone on with, in order, exactly once."""
+"""engine/core/settle.py: a quote that fires more than the events buffer holds is told whole, in order, once."""
 
 from engine.core import kernel
 from engine.core.limits import EVENTS_CAPACITY
