@@ -54,6 +54,7 @@ def redis_alone(data_dir: Path) -> Iterator[str]:
         with redis_process(data_dir, sockets):
             yield embedded.redis_url(sockets)
     finally:
+        (data_dir / "lock").unlink(missing_ok=True)
         os.close(lock)
 
 
@@ -80,6 +81,7 @@ def redis_process(data_dir: Path, sockets: Path) -> Iterator[None]:
     finally:
         process.send_signal(server.signal_stop)
         process.wait()
+        server.lock_file.unlink(missing_ok=True)
 
 
 def redis_answers(url: str) -> bool:

@@ -1,6 +1,7 @@
 """What the supervisor says to the person at the keyboard: short lines that fit 80 columns."""
 
 import json
+import re
 import sys
 import time
 from collections import defaultdict
@@ -120,12 +121,13 @@ class LogWatcher:
             self.console.part(name, f"… more in {self.folder.name}/{name}.log")
 
     def last_words(self, name: str) -> str:
-        """Return the last line of a process's log, as one looks for after it stopped."""
+        """Return the line that says why a process stopped: its last error, else its last line."""
         try:
             lines = (self.folder / f"{name}.log").read_bytes()[-4096:].strip().split(b"\n")
         except OSError:
             return ""
-        return line_words(lines[-1]) if lines else ""
+        said = [line for line in lines[-8:] if re.search(rb'"level":"(error|critical)"|\b(ERROR|FATAL)\b', line)]
+        return line_words((said or lines)[-1])
 
 
 def line_fields(line: bytes) -> dict[str, Any] | None:

@@ -195,6 +195,9 @@ def postgres_server(data_dir: Path, sockets: Path, fsync: bool = True) -> Server
     home = privileges.postgres_home(data_dir)
     programs = privileges.programs_reachable(postgres_choose(data_dir))
     data = home / "pg"
+    if data.exists() and data.stat().st_uid != privileges.server_uid():
+        # Root too: inside its namespace it is an ordinary account. PostgreSQL insists on owning its folder anyway.
+        raise EmbeddedError(f"{data} belongs to another user: start as that user, or use another --data folder")
     if not (data / "PG_VERSION").exists():
         postgres_found(programs, home)
     # Only what differs from PostgreSQL's defaults.

@@ -34,6 +34,7 @@ class Options:
     port: int | None = None
     ready_file: Path | None = None
     feed_url: str = ""  # known once the simulator listens
+    port_claim: socket.socket | None = None
 
     @property
     def simulator(self) -> bool:
@@ -54,7 +55,7 @@ class Options:
         if self.feed == "simulated":
             return f"SIMULATED prices, invented here: not a real market{held}"
         pace = "as fast as it goes" if self.speed == 0 else f"speed {self.speed:g}"
-        return f"RECORDED prices, {pace}: {Path(self.feed).name}{held}"
+        return f"RECORDED prices, {'HELD, ' * self.hold}{pace}: {Path(self.feed).name}"
 
     @property
     def url(self) -> str:
@@ -65,16 +66,36 @@ class Options:
 def port_choose(options: Options) -> None:
     """Settle the port: the one that was asked for or nothing; else the next free one, saying so."""
     if options.port is not None:
-        if not port_free(options.port):
+        if not port_take(options, options.port):
             raise PlanError(f"port {options.port} is taken; choose another one or leave --port out")
         return
     for port in range(PORT_DEFAULT, PORT_DEFAULT + PORTS_TRIED):
-        if port_free(port):
+        if port_take(options, port):
             options.port = port
             if port != PORT_DEFAULT:
                 print(f"Port {PORT_DEFAULT} is taken: this venue answers on {port}.", flush=True)
             return
     raise PlanError(f"no free port from {PORT_DEFAULT} on; name one with --port")
+
+
+def port_take(options: Options, port: int) -> bool:
+    """
+    Return whether the port is ours; other supervisors leave it alone as long as this process lives.
+
+    The gateway listens seconds later: two venues that start at once would both find the port free.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    if sys.platform.startswith("linux"):
+        try:
+            claim.bind(f"\0tidemark-port-{port}")  # no file: the kernel forgets it with the process
+        except OSError:
+            claim.close()
+            return False
+    if not port_free(port):
+        claim.close()
+        return False
+    options.port_claim = claim
+    return True
 
 
 def port_free(port: int) -> bool:

@@ -41,13 +41,22 @@ def document_find(data_dir: Path, file: Path | None, seq: int | None) -> tuple[d
             click.echo(f"Postgres is not asked: {error}", err=True)
     if seq is not None:
         places = [place for place in places if place[0] == seq]
-    if not places:
-        raise SnapshotMissing(f"no snapshot{'' if seq is None else f' at {seq}'} in {data_dir} and its Postgres")
-    found, name, source = max(places, key=lambda place: place[0])
-    if isinstance(source, Path):
-        return document_parse(source.read_bytes(), None), name
-    store, table = source
-    return document_verify(store.snapshot_read(found, table), None), name
+    for found, name, source in sorted(places, key=lambda place: -place[0]):
+        content = source_read(found, source)
+        if content is not None:  # a live venue may replace the row, or drop the oldest file, in between
+            return document_verify(content, None), name
+    raise SnapshotMissing(f"no snapshot{'' if seq is None else f' at {seq}'} in {data_dir} and its Postgres")
+
+
+def source_read(seq: int, source: Any) -> Any:
+    """Return the document of one place, None when it is gone meanwhile; raises DocumentUnreadable."""
+    if not isinstance(source, Path):
+        store, table = source
+        return store.snapshot_read(seq, table)
+    try:
+        return document_parse(source.read_bytes(), None)
+    except FileNotFoundError:
+        return None
 
 
 def source_options(function: click.decorators.FC) -> click.decorators.FC:
