@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.founding import Founder, FoundingImpossible
-from engine.ingest import machine_restore
 from engine.leadership import Leadership, who_random
 from engine.publish import Divergence, Publisher
 from engine.recovery import Recovery, RulesUnknown, Start
@@ -159,6 +158,17 @@ class Engine:
         except (DatabaseError, OSError) as error:
             self.log.warning("refusal_without_row", error=str(error))
         self.log.error("refused", **refusal.reason, help=WAY_OUT.format(file=path, key=key))
+
+
+def machine_restore(content: dict[str, Any] | None) -> Any:
+    """
+    Return the machine of a document's content, or of the empty state; raises DocumentUnreadable.
+
+    Imported here: Numba takes half a second, and the witnesses of a new Redis are asked before it.
+    """
+    from engine import ingest
+
+    return ingest.machine_restore(content)
 
 
 def main() -> int:

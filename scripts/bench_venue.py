@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from engine import core
-from engine.core.kernel import kernel
+from engine.core.kernel import entry
 from shared import genesis, wire
 from shared.codes import BatchStatus, OrderStatus
 
@@ -19,7 +19,7 @@ CHUNK = 5_000
 SEED = 20_261_121
 
 
-@kernel
+@entry
 def linear_scan(states, prices_ticks):
     """
     Return how many triggers and thresholds fire over a run of prices, by looking at every row for every price.

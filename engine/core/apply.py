@@ -19,7 +19,7 @@ from engine.core import (
     validate_orders,
     validate_trades,
 )
-from engine.core.kernel import kernel
+from engine.core.kernel import entry, kernel
 from engine.core.limits import EVENTS_CHUNK
 from shared.codes import BatchStatus, EntryKind, Op, ResultCode
 from shared.records import TEXT_WORDS
@@ -27,7 +27,7 @@ from shared.records import TEXT_WORDS
 OK = int(ResultCode.OK)
 
 
-@kernel
+@entry
 def batch_apply(states, records, words, configs, config_words, first, count):
     """
     Apply commands first … first + count − 1 and return (applied, events, BatchStatus).

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from engine.core import limits, margin, prices, tables
-from engine.core.kernel import kernel
+from engine.core.kernel import entry
 from shared import units
 from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, MarketState, OrderKind, OrderStatus, Side
 
@@ -38,7 +38,7 @@ def markets_of(states: np.ndarray) -> list[str]:
     return [units.text_of_words(row["config"]["market"].tolist()) for row in rows]
 
 
-@kernel
+@entry
 def market_fresh(states, market_row):
     """Return whether a market is fresh, for the shell."""
     return prices.fresh(states[0], market_row)
@@ -95,8 +95,13 @@ def account_of(states: np.ndarray, account_id: int) -> dict[str, int] | None:
     state = states.view(np.ndarray)[0]
     if not (1 <= account_id <= 4 or ACCOUNT_FIRST <= account_id < int(state["venue"]["account_next"])):
         return None
-    row = state["accounts"][int(tables.account_row(account_id))]
+    row = state["accounts"][account_row(account_id)]
     return {name: int(row[name]) for name in ("account_id", "free_e6", "reserved_e6", "opened_us", "frozen")}
+
+
+def account_row(account_id: int) -> int:
+    """Return the row of an account, as `tables.account_row` does for the kernels."""
+    return account_id - ACCOUNT_FIRST + tables.USER_ROW_FIRST if account_id >= ACCOUNT_FIRST else account_id
 
 
 def accounts_of(states: np.ndarray) -> list[dict[str, int]]:
@@ -106,7 +111,7 @@ def accounts_of(states: np.ndarray) -> list[dict[str, int]]:
     return [found for found in (account_of(states, account_id) for account_id in ids) if found is not None]
 
 
-@kernel
+@entry
 def position_threshold(states, row):
     """Return a position's liquidation threshold in ticks, for the shell; 0 none."""
     return margin.threshold_ticks(states[0], row)

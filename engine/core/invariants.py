@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from engine.core import limits, settle, triggers
-from engine.core.kernel import kernel
+from engine.core.kernel import entry
 from shared.codes import ACCOUNT_FIRST, OrderStatus
 
 
@@ -84,7 +84,7 @@ def _links(state: Any, live: dict[str, np.ndarray], found: list[str]) -> None:
     found.extend(f"position {owner[0]} names order {order_id}, which is gone" for order_id, owner in children.items())
 
 
-@kernel
+@entry
 def ladders_count(states, market_row):
     """Return how many nodes a market's ladders hold."""
     total = 0
@@ -93,13 +93,13 @@ def ladders_count(states, market_row):
     return total
 
 
-@kernel
+@entry
 def left_alone(states, market_row):
     """Return whether something fires in a tradable market, which a settled state never shows."""
     return triggers.anything_fires(states[0], market_row) and settle.tradable(states[0], market_row)
 
 
-@kernel
+@entry
 def thresholds_count(states, market_row, positions):
     """Return how many users' positions of a market have a liquidation threshold, counted the long way."""
     total = 0

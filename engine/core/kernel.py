@@ -1,5 +1,5 @@
 """
-The one compile decorator of the core, and the key of its cache; with the compiler off it needs no Numba.
+The two compile decorators, of the core and of its entries, and the key of their cache; no JIT, no Numba.
 
 Numba's cache does not notice a constant or a kernel that changed in another file, nor the bounds-check flag. So the
 cache folder is named after a digest of every source that a kernel can see and of every version that shapes its code.
@@ -60,14 +60,21 @@ if JIT:
     _CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0")
     _BUILD = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, _processor(), platform.machine())
     numba.config.CACHE_DIR = _cache_folder(" ".join((*_BUILD, _CHECKED)))
-    _compile = numba.njit(cache=True, error_model="python", fastmath=False)
+    _compile_inner = numba.njit(error_model="python", fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    _compile_entry = numba.njit(cache=True, error_model="python", fastmath=False)
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """
-    Return `function` compiled on its first call, or as it is when the compiler is off.
+    Return a function of the core compiled on its first use by another kernel, or as it is when the compiler is off.
 
-    Kernels must not call each other in a circle: it compiles, and a process that loads it from the cache then jumps
-    to an unresolved address (Numba 0.68). A test walks the call graph.
+    It has no way in from Python (that saves a quarter of the compile time): its code is kept with the entries that
+    use it. Kernels must not call each other in a circle: it compiles, and a process that loads it from the cache then
+    jumps to an unresolved address (Numba 0.68). A test walks the call graph.
     """
-    return _compile(function) if JIT else function
+    return _compile_inner(function) if JIT else function
+
+
+def entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a kernel that Python calls; it is cached with everything it uses."""
+    return _compile_entry(function) if JIT else function

@@ -3,11 +3,11 @@
 from numpy import int64
 
 from engine.core import commands, founding, orders, positions, requests, triggers
-from engine.core.kernel import kernel
+from engine.core.kernel import entry, kernel
 from shared.codes import ACCOUNT_FIRST
 
 
-@kernel
+@entry
 def rebuild(states, accounts, positions_count, requests_count, orders_by_priority):
     """
     Rebuild the derived part of a freshly filled state.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core.kernel import kernel
+from engine.core.kernel import entry
 from engine.core.rebuild import rebuild
 from engine.core.state import STATE, STORED_HEADER, STORED_IDS, STORED_RECORD, allocate
 from shared import units
@@ -37,7 +37,7 @@ def _dtype(name: str) -> np.dtype:
     return field.base if field.subdtype else field
 
 
-@kernel
+@entry
 def rows_gather(source, order, target):
     """Copy rows of words: target[i] = source[order[i]]."""
     for index in range(len(order)):

@@ -4,11 +4,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import integers
+from engine.core.kernel import entry
 
 E12 = 10**12
 LEFT = st.integers(-(2**60) + 1, 2**60 - 1)
 RIGHT = st.integers(0, 2**61)
 DIVISOR = st.integers(1, 2**60 - 1)
+
+
+@entry
+def mul_div_floor(left, right, divisor):
+    """Call the kernel from Python."""
+    return integers.mul_div_floor(left, right, divisor)
+
+
+@entry
+def mul_div_ceil(left, right, divisor):
+    """Call the kernel from Python."""
+    return integers.mul_div_ceil(left, right, divisor)
+
+
+@entry
+def ceil_div(dividend, divisor):
+    """Call the kernel from Python."""
+    return integers.ceil_div(dividend, divisor)
+
+
+@entry
+def decimal_steps(whole, e12, step_e12):
+    """Call the kernel from Python."""
+    return integers.decimal_steps(whole, e12, step_e12)
 
 
 @given(LEFT, RIGHT, DIVISOR)
@@ -17,7 +42,7 @@ def test_mul_div_floor_is_the_exact_floor(left: int, right: int, divisor: int) -
     """The floor of a product over a divisor equals Python's, wherever the quotient fits."""
     expected = left * right // divisor
     if abs(expected) < 2**62 and abs(left // divisor * right) < 2**62:
-        assert integers.mul_div_floor(left, right, divisor) == expected
+        assert mul_div_floor(left, right, divisor) == expected
 
 
 @given(LEFT, st.integers(0, 10**6), st.sampled_from([1, 7, 10**6, 10**16, 2**40 + 1]))
@@ -26,14 +51,14 @@ def test_mul_div_ceil_is_the_exact_ceiling(left: int, right: int, divisor: int) 
     """The ceiling of a rate on an amount equals Python's."""
     expected = -(-left * right // divisor)
     if abs(expected) < 2**62:
-        assert integers.mul_div_ceil(left, right, divisor) == expected
+        assert mul_div_ceil(left, right, divisor) == expected
 
 
 @given(st.integers(-(2**62), 2**62), st.integers(1, 2**40))
 @settings(max_examples=500, deadline=None)
 def test_ceil_div_rounds_up(dividend: int, divisor: int) -> None:
     """A ceiling division rounds towards plus infinity, for either sign."""
-    assert integers.ceil_div(dividend, divisor) == -(-dividend // divisor)
+    assert ceil_div(dividend, divisor) == -(-dividend // divisor)
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, E12 - 1), st.sampled_from([-1, 1]), st.integers(1, 10**15))
@@ -41,7 +66,7 @@ def test_ceil_div_rounds_up(dividend: int, divisor: int) -> None:
 def test_decimal_steps_divides_a_decimal_exactly(whole: int, e12: int, sign: int, step: int) -> None:
     """A decimal of two words becomes its floored count of steps and the rest, or the out-of-range mark."""
     value = sign * (whole * E12 + e12)
-    steps, rest = integers.decimal_steps(sign * whole, sign * e12, step)
+    steps, rest = decimal_steps(sign * whole, sign * e12, step)
     expected, expected_rest = divmod(value, step)
     if abs(expected) < 10**15:
         assert (steps, rest) == (expected, expected_rest)

@@ -12,6 +12,18 @@ PPM = 10**6
 WINDOW = 2**23
 
 
+@kernel.entry
+def liquidatable(config, lots, cost_e6, margin_e6, mark_ticks):
+    """Call the kernel from Python."""
+    return margin.liquidatable(config, lots, cost_e6, margin_e6, mark_ticks)
+
+
+@kernel.entry
+def threshold_ticks(states, row):
+    """Call the kernel from Python."""
+    return margin.threshold_ticks(states[0], row)
+
+
 def config(unit_e6: int, tiers: list[tuple[int, int]]) -> np.void:
     """Return a market's configuration row with the given (floor_e6, mmr_ppm) tiers."""
     rows = np.zeros(1, r.CONFIG)
@@ -53,7 +65,7 @@ def test_liquidatable_is_equity_at_or_below_maintenance() -> None:
         mark = max(1, min(WINDOW - 1, abs(cost) // (abs(lots) * int(row["unit_e6"])) + chance.randint(-2_000, 2_000)))
         value = lots * mark * int(row["unit_e6"])
         expected = margin_e6 + value - cost <= maintenance(row, abs(value))
-        assert bool(margin.liquidatable(row, lots, cost, margin_e6, mark)) == expected
+        assert bool(liquidatable(row, lots, cost, margin_e6, mark)) == expected
 
 
 def test_the_threshold_is_the_exact_border() -> None:
@@ -70,7 +82,7 @@ def test_the_threshold_is_the_exact_border() -> None:
             value = lots * mark * int(row["unit_e6"])
             return own + value - cost <= maintenance(row, abs(value))
 
-        threshold = int(margin.threshold_ticks(states[0], 1))
+        threshold = int(threshold_ticks(states, 1))
         if threshold == 0:
             assert not hit(1 if lots > 0 else WINDOW - 1)
             continue
