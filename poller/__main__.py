@@ -20,17 +20,26 @@ from shared.streams import StreamsAsync
 EXIT_OK = 0
 EXIT_SETTINGS = 2
 EXIT_VENUE_LEFT = 3
+CONFIRM_S = 0.1
 FAREWELL_S = 1.0  # for the last entries and `feed_status` down at a clean stop
 
 
 async def ticks(forwarder: Forwarder, timing: Timing) -> None:
-    """Have a clock_tick every second, on a schedule of its own, whatever the feed does."""
+    """
+    Have a clock_tick every second, on a schedule of its own, whatever the feed does.
+
+    A tick far ahead of the log's time counts only once the next agrees with it: after an outage the second follows at
+    once, so that the venue does not stand still for another second.
+    """
     due_s = timing.monotonic_s()
     while True:
-        forwarder.tick()
-        # A stall skips ticks: the log needs to know what time it is, not how often it was asked.
-        due_s = max(due_s + 1.0, timing.monotonic_s())
-        await timing.sleep(due_s - timing.monotonic_s())
+        now_s = timing.monotonic_s()
+        if now_s >= due_s or forwarder.confirm_due:
+            forwarder.tick()
+        if now_s >= due_s:
+            # A stall skips ticks: the log needs to know what time it is, not how often it was asked.
+            due_s = max(due_s + 1.0, now_s)
+        await timing.sleep(min(CONFIRM_S, max(0.0, due_s - timing.monotonic_s())))
 
 
 async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Event) -> int:

@@ -24,6 +24,7 @@ PAUSE_MAX_S = 0.5
 
 FEED_STATUS = b"feed_status"
 CLOCK_TICK = b"clock_tick"
+TICK_GAP_S = 4.0  # the engine lets a tick more than 5 s ahead wait for the next
 PRICE_UPDATE = b"price_update"
 MARK_UPDATE = b"mark_update"
 
@@ -65,6 +66,8 @@ class Forwarder:
         self.waiting: deque[Item] = deque()
         self.flying: list[Item] = []
         self.tick_due = False
+        self.tick_last_s = float("-inf")  # when the log last took a tick
+        self.confirm_due = False  # the tick just taken came after a gap and wants another to confirm it
         self.discarded = b""  # the session whose quotes are no longer wanted
         self.work = asyncio.Event()
         self.space = asyncio.Event()
@@ -200,6 +203,10 @@ class Forwarder:
         """Note that an entry is in the log."""
         self.seq = max(self.seq, seq)
         self.counts[item.kind.decode()] += 1
+        if item.kind == CLOCK_TICK:
+            now_s = self.timing.monotonic_s()
+            self.confirm_due = now_s - self.tick_last_s > TICK_GAP_S
+            self.tick_last_s = now_s
         if item.accepted is not None and not item.accepted.done():
             item.accepted.set_result(seq)
 

@@ -155,6 +155,21 @@ def test_refusal_stamps_again_and_asks_for_the_venue() -> None:
     run(test)
 
 
+def test_a_tick_after_a_gap_wants_to_be_confirmed() -> None:
+    """The first tick that the log takes, and the first after an outage, ask for a second; those between do not."""
+
+    async def test(bench: Bench) -> None:
+        wanted = []
+        for pause_s in (0.0, 0.1, 1.0, 9.0, 0.1):
+            await bench.clock.advance(pause_s)
+            bench.forwarder.tick()
+            await settle()
+            wanted.append(bench.forwarder.confirm_due)
+        assert wanted == [True, False, False, True, False]
+
+    run(test)
+
+
 def test_ticks_do_not_pile_up() -> None:
     """After an outage one tick is appended, not one for each second of it."""
 
