@@ -73,7 +73,7 @@ class Runner:
         self.tip_last_s = float("-inf")  # when everything in the log was last known to be applied
         self.tick_last_s = now_s
         self.tick_seq = 0
-        self.publish_next_s = now_s
+        self.refusal_said = ""
         self.second_next_s = now_s
         self.progress_next_s = now_s + PROGRESS_S
         self.progress_seq = parts.machine.seq
@@ -95,8 +95,19 @@ class Runner:
             self.parts.publisher.compare(self.parts.machine.seq)
             self.duties()
             self.reconnect_wait_s = RECONNECT_MIN_S
+            self.refusal_said = ""
         except StreamsError as error:
-            self.connection_lost(error)
+            if self.connected and isinstance(error, StreamsRefused):
+                self.redis_refused(error)
+            else:
+                self.connection_lost(error)
+
+    def redis_refused(self, error: StreamsRefused) -> None:
+        """Wait a moment while Redis answers but takes nothing: memory full, read only."""
+        if str(error) != self.refusal_said:
+            self.parts.log.warning("redis_refuses", error=str(error), kept=len(self.parts.publisher.kept))
+        self.refusal_said = str(error)
+        self.parts.clock.sleep_s(REFUSED_PAUSE_S)
 
     def connection_lost(self, error: StreamsError) -> None:
         """Wait a moment before everything is checked again."""
@@ -198,23 +209,15 @@ class Runner:
         if not change:
             return
         parts.views.forget()
-        self.publish_next_s = parts.clock.monotonic_s()
         parts.log.info(f"leader_{change}", seq=header.lead_seq, who=header.leader, kept=len(parts.publisher.kept))
 
     def publish(self) -> None:
-        """Publish while we lead; what Redis refuses is kept and tried again a little later."""
+        """Publish while we lead; what Redis refuses stays kept and is tried again with the next turn."""
         parts = self.parts
         if not parts.leadership.leading or not parts.publisher.kept:
             return
-        now_s = parts.clock.monotonic_s()
-        if now_s < self.publish_next_s:
-            return
-        try:
-            while parts.publisher.publish():
-                parts.publisher.compare(parts.machine.seq)
-        except StreamsRefused as error:
-            self.publish_next_s = now_s + REFUSED_PAUSE_S
-            parts.log.warning("publish_refused", error=str(error), kept=len(parts.publisher.kept))
+        while parts.publisher.publish():
+            parts.publisher.compare(parts.machine.seq)
 
     def duties(self) -> None:
         """Do what time asks for: heartbeat, views, snapshot, candidacy, tick, the look around every second."""

@@ -5,6 +5,7 @@ Only the programs of the wheels are used, never their Python layers. Nothing lis
 invisible to other users. Each server inherits a flock of its data, which only its own death releases.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -217,8 +218,25 @@ def postgres_server(data_dir: Path, sockets: Path, fsync: bool = True) -> Server
     for name, value in options.items():
         command += ["-c", f"{name}={value}"]
     privileges.give_to_server(sockets)
-    prepare = privileges.prepare_server(signal.SIGINT)
+    prepare_account = privileges.prepare_server(signal.SIGINT)
+
+    def prepare() -> None:
+        pid_file_sweep(data)
+        prepare_account()
+
     return Server("postgres", command, prepare, signal.SIGINT, data_dir / "postgres.lock")
+
+
+def pid_file_sweep(data: Path) -> None:
+    """
+    Remove an empty postmaster.pid: what a server that was killed in its first moment leaves, and no later one accepts.
+
+    Called with our lock held, which a living server and all its children would hold themselves.
+    """
+    path = data / "postmaster.pid"
+    with contextlib.suppress(OSError):
+        if path.stat().st_size == 0:
+            path.unlink()
 
 
 def postgres_found(programs: Path, home: Path) -> None:

@@ -62,7 +62,7 @@ class Scene:
         self.trade_some(5, random.Random(3))
         before = len(self.engine.facts("snapshot_durable"))
         self.producer.slot_skip()
-        until(lambda: len(self.engine.facts("snapshot_durable")) > before, "a snapshot", 5.0)
+        until(lambda: len(self.engine.facts("snapshot_durable")) > before, "a snapshot", 20.0)
 
     def entries(self, first_seq: int) -> list[Entry]:
         """Return the log from an entry on."""
