@@ -42,6 +42,9 @@ DUPLICATE_TEXT = "equal or smaller than"
 MULTI: Command = ["MULTI"]
 EXEC: Command = ["EXEC"]
 
+# The engine names a new run_id itself, and leadership keeps its room when producers stop at a full memory.
+ENGINE_EXEMPT = ("RUN_ID_NOT_NAMED", "LOG_FULL")
+
 
 # -- the venue and the server
 
@@ -108,7 +111,7 @@ def append_guarded(talk: Talk, keys: Keys, entries: Sequence[Fields], named: boo
         reason = yield from guard_check(talk, keys)
     except StreamsDown:
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
-    if reason and (named or reason != "RUN_ID_NOT_NAMED"):
+    if reason and (named or reason not in ENGINE_EXEMPT):
         return [Appended(AppendStatus.REFUSED, 0, reason)] * len(entries)
     commands: list[list[bytes | str | int]] = [
         ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
