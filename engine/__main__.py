@@ -87,7 +87,7 @@ class Engine:
         self.venue = found.venue
         keys = Keys(self.venue)
         leadership = Leadership(self.streams, keys, who_random(), self.clock.monotonic_s(), found.founded)
-        recovery = Recovery(found.venue, self.folder, self.store(), machine_restore, self.log)
+        recovery = Recovery(found.venue, self.folder, self.store(), self.machine_restore, self.log)
         start = recovery.start(lambda memories: self.witnesses_ask(leadership, memories))
         self.runner = self.runner_build(start, leadership)
         self.runner.parts.snapshots.postgres = recovery.look()
@@ -120,6 +120,18 @@ class Engine:
         if unknown:
             raise FoundingImpossible(f"TIDEMARK_MARKETS names {', '.join(sorted(unknown))}, of which nothing is known")
         return genesis.default(venue, markets)
+
+    def machine_restore(self, content: dict[str, Any] | None) -> Any:
+        """
+        Return the machine of a document's content, or of the empty state; raises DocumentUnreadable.
+
+        Imported here: Numba takes half a second, and the witnesses of a new Redis are asked before it.
+        """
+        from engine import core, ingest
+
+        if not core.compiled():
+            self.log.warning("compiling", text="this build's kernels are not in the cache: up to 45 s, once")
+        return ingest.machine_restore(content)
 
     def runner_build(self, start: Start, leadership: Leadership) -> Runner:
         """Return the runner from its start."""
@@ -158,17 +170,6 @@ class Engine:
         except (DatabaseError, OSError) as error:
             self.log.warning("refusal_without_row", error=str(error))
         self.log.error("refused", **refusal.reason, help=WAY_OUT.format(file=path, key=key))
-
-
-def machine_restore(content: dict[str, Any] | None) -> Any:
-    """
-    Return the machine of a document's content, or of the empty state; raises DocumentUnreadable.
-
-    Imported here: Numba takes half a second, and the witnesses of a new Redis are asked before it.
-    """
-    from engine import ingest
-
-    return ingest.machine_restore(content)
 
 
 def main() -> int:

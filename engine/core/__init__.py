@@ -16,6 +16,7 @@ from engine.core import kernel
 from engine.core.apply import batch_apply
 from engine.core.inspect import account_of, accounts_of, header, market_views, markets_of, orders_of, positions_of
 from engine.core.invariants import invariants
+from engine.core.kernel import compiled
 from engine.core.snapshot import (
     SnapshotMismatch,
     hashes,
@@ -33,6 +34,7 @@ __all__ = [
     "accounts_of",
     "allocate",
     "apply_batch",
+    "compiled",
     "events_of",
     "hashes",
     "header",

@@ -64,6 +64,11 @@ if JIT:
     _compile_entry = numba.njit(cache=True, error_model="python", fastmath=False)
 
 
+def compiled() -> bool:
+    """Return whether this build's state machine is in the cache; if not, the first entry compiles for half a minute."""
+    return not JIT or any(Path(numba.config.CACHE_DIR).rglob("apply.batch_apply-*.nbi"))
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     Return a function of the core compiled on its first use by another kernel, or as it is when the compiler is off.

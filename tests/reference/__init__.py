@@ -18,8 +18,8 @@ Where the design is silent the twin, and with it the engine, does this:
 * What cannot be read, an unknown operation or key, and what the memory answers of an id it knows are not remembered.
 * A market order is IOC unless it says FOK, and shows its bound as its price; post-only goes with a resting limit alone.
 * A taker's margin is found in free and in what its closing part brings; reserves that it would set free do not count.
-* An order's value, for the smallest notional, is that of its limit, or of the touch without one; a taker that only
-  closes is exempt, and a resting order that the position covers beside the older ones.
+* An order's value, for the smallest notional, is that of its limit, or of the touch without one; an order
+  that only closes is exempt; one that does not take, only if the position covers it beside the older ones.
 * The leverage of a tier is that of the position a taker leaves, at the touch; of a resting order, at its limit, of the
   position with all resting orders of its side.
 * SL and TP of an order that ends at once never come into being. Those of positions and brackets count as triggers.

@@ -164,7 +164,7 @@ def order_place_codes(state: State, account: Account, asked: Instruction) -> Ite
     position = state.position_net(account.account_id, market)
     held = position.lots if position is not None else 0
     takes = bool(touch) and sign * (bound - touch) >= 0
-    cover = max(0, -sign * held) if takes else cover_left(state, account.account_id, market, sign)
+    cover = max(0, -sign * held) if takes or not limited else cover_left(state, account.account_id, market, sign)
     value_at = price if limited and price is not None else touch
     if lots > market.limits["order_lots"]:
         yield "ORDER_ABOVE_MAX"

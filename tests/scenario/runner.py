@@ -203,12 +203,18 @@ class Runner:
         assert answers[0]["result"] == expected, f"answered {answers[0]['result']}"
 
     def request_id(self, name: str | None) -> str:
-        """Return a fresh id, the id of a name, or a UUIDv7 made some seconds off the present (`v7:-130s`)."""
+        """
+        Return a fresh id, the id of a name, or a UUIDv7.
+
+        `v7:-130s` is a fresh one made some seconds off the present; `v7:6s:x` is one made off the beginning, the same
+        each time.
+        """
         if name is None:
             return f"{self.requests:032x}"
         if name.startswith("v7:"):
-            id_ms = self.ts_us // 1_000 + int(name[3:].removesuffix("s")) * 1_000
-            return f"{id_ms:012x}7000800000000000{self.requests:04x}"
+            off, _, suffix = name[3:].partition("s")
+            id_ms = (START_US if suffix else self.ts_us) // 1_000 + int(off) * 1_000
+            return f"{id_ms:012x}7000800000000000{0xFFFF if suffix else self.requests:04x}"
         return name.encode().hex().rjust(32, "f")
 
 
