@@ -153,7 +153,8 @@ def test_postgres_down(scene: Scene, kind: str) -> None:
     others_untouched(venue, before, "engine")
     counts = history_check(venue)
     scene.seqs["postgres back"] = venue.log_tip()
-    print(f"\npostgres {kind}: {dict(statuses)}, engine back after {restart_s:.1f} s, then {dict(outage)}, {counts}")
+    times = f"history 503 after {history.took_s:.1f} s, engine back after {restart_s:.1f} s"
+    print(f"\npostgres {kind}: {dict(statuses)}, {times}, then {dict(outage)}, {counts}")
 
 
 def durable(venue: Venue, seq: int) -> None:
