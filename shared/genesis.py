@@ -11,6 +11,7 @@ import numpy as np
 from shared import records as r
 from shared import units
 from shared.codes import RULES_VERSION
+from shared.wire_rows import PRINTABLE
 
 LOTS_UNIT_MAX = 10**10  # lots × unit of one order and of one account in a market
 INTEREST_UNIT_MAX = 9 * 10**10  # lots × unit of one market's open interest
@@ -104,6 +105,9 @@ def read(row: list[int], data: dict[str, Any], configs: np.ndarray) -> None:
             row[_AT[name + "_e6"]] = _money(value)
         else:
             row[_AT[name]] = _whole(value, 1, _VENUE_MAX[name])
+    balances_e6 = row[_AT["starting_balance_e6"]] * row[_AT["accounts_max"]] + row[_AT["insurance_balance_e6"]]
+    if balances_e6 >= 2**60:
+        raise ValueError("all starting balances together leave 64 bits")
     markets = data["markets"]
     if not 1 <= len(markets) <= r.MARKETS_CAPACITY or len({m["market"] for m in markets}) != len(markets):
         raise ValueError("one to sixteen markets, each once")
@@ -124,6 +128,8 @@ def _market_read(config: Any, market: dict[str, Any]) -> None:
     unit_e6 = unit_e18 // 10**18
     if unit_e6 > 10**6:
         raise ValueError("tick × lot too large")
+    if PRINTABLE.fullmatch(market["market"]) is None:
+        raise ValueError(f"not a market's name: {market['market']!r}")
     config["market"] = units.words_of_text(market["market"], r.NAME_WORDS)
     config["tick_e12"], config["lot_e12"], config["unit_e6"] = tick_e12, lot_e12, unit_e6
     config["leverage_max"] = _whole(market["leverage_max"], 1, 1000)

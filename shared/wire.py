@@ -57,7 +57,12 @@ class Batch:
             row = BLANK.copy()
             row[AT["kind"]] = EntryKind.MALFORMED
         row[AT["seq"]] = seq
-        _ROW.pack_into(self._bytes, self.count * r.COMMAND.itemsize, *row)
+        try:
+            _ROW.pack_into(self._bytes, self.count * r.COMMAND.itemsize, *row)
+        except struct.error:  # a number that no field holds
+            malformed = BLANK.copy()
+            malformed[AT["seq"]], malformed[AT["kind"]] = seq, EntryKind.MALFORMED
+            _ROW.pack_into(self._bytes, self.count * r.COMMAND.itemsize, *malformed)
         self.count += 1
 
 

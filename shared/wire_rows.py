@@ -37,11 +37,8 @@ def market_put(row: Row, name: Any) -> None:
     """Store a market's name; one that cannot be a name is stored as one that no market has."""
     if type(name) is not str:
         raise Malformed
-    try:
-        words = units.words_of_text(name, r.NAME_WORDS)
-    except (ValueError, UnicodeError):
-        words = [0] * r.NAME_WORDS
-    words_put(row, "market", [word if word < WORD_MAX * 2 else 0 for word in words])
+    sound = PRINTABLE.fullmatch(name) is not None and len(name) <= 8 * r.NAME_WORDS
+    words_put(row, "market", units.words_of_text(name, r.NAME_WORDS) if sound else [0] * r.NAME_WORDS)
 
 
 def whole(value: Any, high: int = WORD_MAX) -> int:

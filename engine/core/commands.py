@@ -11,6 +11,7 @@ from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, ROW_NONE
 from shared.codes import (
     ACCOUNT_EXTERNAL,
+    ACCOUNT_FIRST,
     CloseReason,
     LedgerReason,
     Op,
@@ -53,7 +54,7 @@ def answer(state, command, account_id, order_id, position_id):
 @kernel
 def account_open(state, command):
     """Give an owner an account with the starting balance; an owner who has one is answered with it."""
-    row = tables.index_find(state.owners_index, command.owner_hi, command.owner_lo, int64(0))
+    row = tables.index_find(state.owners_index, state.index_seed, command.owner_hi, command.owner_lo, int64(0))
     if row != ROW_NONE:
         answer(state, command, state.accounts[row].account_id, int64(0), int64(0))
         return
@@ -80,8 +81,8 @@ def account_link(state, row):
     account = state.accounts[row]
     state.accounts_table.live += 1
     state.accounts_table.top = max(state.accounts_table.top, row)
-    if account.owner_hi != 0 or account.owner_lo != 0:
-        tables.index_insert(state.owners_index, account.owner_hi, account.owner_lo, int64(0), row)
+    if account.account_id >= ACCOUNT_FIRST:
+        tables.index_insert(state.owners_index, state.index_seed, account.owner_hi, account.owner_lo, int64(0), row)
 
 
 @kernel
@@ -242,7 +243,7 @@ def cancelled_settle(state, market_row, position_id):
 
 @kernel
 def orders_cancel(state, command):
-    """End the account's resting and free dormant orders, oldest first; SL and TP of positions stay."""
+    """End the account's resting orders, oldest first; SL and TP of positions stay."""
     ask = state.ask
     answer(state, command, command.account, int64(0), int64(0))
     row = int64(state.account_links[ask.account_row].order_first)

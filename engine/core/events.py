@@ -148,11 +148,15 @@ def emit_position_changed(state, position_row):
     event.take_profit_id = position.take_profit_id
     event.stop_loss_id = position.stop_loss_id
     if position.take_profit_id != 0:
-        order = state.orders[tables.index_find(state.orders_index, position.take_profit_id, int64(0), int64(0))]
+        order = state.orders[
+            tables.index_find(state.orders_index, state.index_seed, position.take_profit_id, int64(0), int64(0))
+        ]
         event.take_profit_ticks = order.price_trigger_ticks
         event.take_profit_by = order.trigger_by
     if position.stop_loss_id != 0:
-        order = state.orders[tables.index_find(state.orders_index, position.stop_loss_id, int64(0), int64(0))]
+        order = state.orders[
+            tables.index_find(state.orders_index, state.index_seed, position.stop_loss_id, int64(0), int64(0))
+        ]
         event.stop_loss_ticks = order.price_trigger_ticks
         event.stop_loss_by = order.trigger_by
     event.pnl_e6 = position.pnl_e6

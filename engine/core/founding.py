@@ -130,7 +130,7 @@ def config_copy(target, source):
 @kernel
 def account_open_validate(state, record):
     """Return ACCOUNT_SLOTS_EXHAUSTED when a new owner finds no room."""
-    if tables.index_find(state.owners_index, record.owner_hi, record.owner_lo, int64(0)) != ROW_NONE:
+    if tables.index_find(state.owners_index, state.index_seed, record.owner_hi, record.owner_lo, int64(0)) != ROW_NONE:
         return int64(ResultCode.OK)
     users = state.venue.account_next - ACCOUNT_FIRST
     if users >= state.venue.accounts_max:

@@ -63,16 +63,29 @@ def plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, pric
 
 
 @kernel
-def plan_cash(plan, free_e6):
-    """Plan where the closing's cash goes: to free, or, when negative, out of the remainder's margin."""
+def plan_cash(plan, free_e6, rate_ppm):
+    """
+    Plan where the closing's cash goes: to free, or, when negative, out of the remainder's margin, else a deficit.
+
+    A flip's deficit is what its closing part alone would lack: the opening's share of the one fee comes from free, or
+    whoever flips a speck of a position would let the insurance fund pay his fees.
+    Source: docs/risk.md#closing
+    """
     cash_e6 = plan.released_e6 + plan.pnl_e6 - plan.fee_e6
     plan.free_after_e6 = free_e6
+    plan.deficit_e6 = 0
     if plan.close_lots == 0:
         plan.free_after_e6 = free_e6 - plan.fee_e6
     elif cash_e6 >= 0:
         plan.free_after_e6 = free_e6 + cash_e6
-    elif plan.open_lots == 0 and plan.lots_after != 0:
+    elif plan.open_lots > 0:
+        alone_e6 = plan.released_e6 + plan.pnl_e6 - fee_e6(plan.close_e6, rate_ppm)
+        plan.deficit_e6 = max(int64(0), -alone_e6)
+        plan.free_after_e6 = free_e6 + cash_e6 + plan.deficit_e6
+    elif plan.lots_after != 0:
         plan.margin_after_e6 += cash_e6
+    else:
+        plan.deficit_e6 = -cash_e6
 
 
 @kernel
@@ -85,7 +98,7 @@ def plan_taker(plan, market, lots_now, cost_e6, margin_e6, free_e6, side_sign, l
     """
     plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, price_ticks)
     plan.fee_e6 = fee_e6(plan.close_e6 + plan.open_e6, rate_ppm)
-    plan_cash(plan, free_e6)
+    plan_cash(plan, free_e6, rate_ppm)
     if plan.open_lots > 0:
         plan.margin_in_e6 = ceil_div(plan.open_e6, leverage)
         plan.open_loss_e6 = open_loss_e6(market, side_sign, plan.open_lots, plan.open_e6)
@@ -97,7 +110,7 @@ def plan_maker(plan, market, lots_now, cost_e6, margin_e6, free_e6, side_sign, l
     """Plan one fill of a resting order by the house: margin and open loss as far as free reaches."""
     plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, price_ticks)
     plan.fee_e6 = fee_e6(plan.close_e6 + plan.open_e6, rate_ppm)
-    plan_cash(plan, free_e6)
+    plan_cash(plan, free_e6, rate_ppm)
     if plan.open_lots > 0:
         left_e6 = max(int64(0), plan.free_after_e6)
         plan.margin_in_e6 = min(left_e6, ceil_div(plan.open_e6, leverage))
@@ -113,7 +126,7 @@ def plan_liquidation(plan, market, lots_now, cost_e6, margin_e6, price_ticks):
     plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, abs(lots_now), price_ticks)
     left_e6 = plan.released_e6 + plan.pnl_e6
     plan.fee_e6 = fee_liquidation_e6(plan.close_e6, market.config.fee_liquidation_ppm, left_e6)
-    plan_cash(plan, int64(0))
+    plan_cash(plan, int64(0), int64(0))
 
 
 @kernel

@@ -108,14 +108,14 @@ def order_start(state, row, market_row, account_id, side, kind):
 @kernel
 def order_find(state, order_id):
     """Return the row of a live order, or ROW_NONE."""
-    return tables.index_find(state.orders_index, order_id, int64(0), int64(0))
+    return tables.index_find(state.orders_index, state.index_seed, order_id, int64(0), int64(0))
 
 
 @kernel
 def order_link(state, row):
     """Put a stored order into the index, its account's list, its ladder and the counts; also on restore."""
     order = state.orders[row]
-    tables.index_insert(state.orders_index, order.order_id, int64(0), int64(0), row)
+    tables.index_insert(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0), row)
     account_row = tables.account_row(int64(order.account_id))
     account = state.account_links[account_row]
     tables.list_append(state.order_links, row, int64(account.order_last))
@@ -166,7 +166,7 @@ def order_leave(state, row):
         uncovered_set(state, row, int64(0))
     else:
         account.orders_dormant -= 1
-    tables.index_remove(state.orders_index, order.order_id, int64(0), int64(0))
+    tables.index_remove(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0))
     following, previous = tables.list_remove(state.order_links, row)
     if account.order_first == row:
         account.order_first = following
@@ -202,7 +202,7 @@ def order_end(state, row, reason):
     """End one live order: release its reserve, unbind it from its position, tell its whole life."""
     order = state.orders[row]
     ledger.reserve(state, tables.account_row(int64(order.account_id)), row, -order.reserved_e6)
-    position_row = tables.index_find(state.positions_index, order.position_id, int64(0), int64(0))
+    position_row = tables.index_find(state.positions_index, state.index_seed, order.position_id, int64(0), int64(0))
     if order.position_id != 0 and position_row != ROW_NONE:
         position = state.positions[position_row]
         if position.take_profit_id == order.order_id:

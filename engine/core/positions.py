@@ -25,14 +25,14 @@ from shared.codes import (
 @kernel
 def position_find(state, position_id):
     """Return the row of a position, or ROW_NONE."""
-    return tables.index_find(state.positions_index, position_id, int64(0), int64(0))
+    return tables.index_find(state.positions_index, state.index_seed, position_id, int64(0), int64(0))
 
 
 @kernel
 def position_link(state, row):
     """Put a position into the index, its account's list and, a net one, its place there; also on restore."""
     position = state.positions[row]
-    tables.index_insert(state.positions_index, position.position_id, int64(0), int64(0), row)
+    tables.index_insert(state.positions_index, state.index_seed, position.position_id, int64(0), int64(0), row)
     market_row = int64(position.market_id) - 1
     account_row = tables.account_row(int64(position.account_id))
     links = state.account_links[account_row]
@@ -43,7 +43,9 @@ def position_link(state, row):
     links.positions_open += 1
     if account_row == ACCOUNT_HOUSE:
         state.market_links[market_row].house_row = row
-    elif position.kind == PositionKind.NET:
+    elif position.kind == PositionKind.TICKET:
+        links.ticket_lots[market_row] += abs(position.lots)
+    else:
         links.net[market_row] = row
         if links.resting[market_row] > 0:
             state.positions_pending -= 1
@@ -72,7 +74,7 @@ def position_release(state, row):
     assert position.lots == 0 and position.cost_e6 == 0 and position.margin_e6 == 0
     market_row = int64(position.market_id) - 1
     links = state.account_links[tables.account_row(int64(position.account_id))]
-    tables.index_remove(state.positions_index, position.position_id, int64(0), int64(0))
+    tables.index_remove(state.positions_index, state.index_seed, position.position_id, int64(0), int64(0))
     following, previous = tables.list_remove(state.position_links, row)
     if links.position_first == row:
         links.position_first = following
@@ -119,6 +121,9 @@ def lots_add(state, market_row, position_row, lots):
     position = state.positions[position_row]
     before = position.lots
     position.lots = before + lots
+    if position.kind == PositionKind.TICKET:
+        links = state.account_links[tables.account_row(int64(position.account_id))]
+        links.ticket_lots[market_row] += abs(position.lots) - abs(before)
     state.markets[market_row].open_interest_lots += max(position.lots, int64(0)) - max(before, int64(0))
 
 
@@ -204,8 +209,8 @@ def close_commit(state, account_row, position_row, side_sign, reason):
             ledger.margin_add(state, account_row, position_row, cash_e6, order_id)
         triggers.threshold_push(state, position_row)
         return position_row
-    if cash_e6 < 0:
-        deficit_cover(state, account_row, position_row, -cash_e6)
+    if plan.deficit_e6 > 0:
+        deficit_cover(state, account_row, position_row, plan.deficit_e6)
     position_end(state, position_row, -side_sign, reason)
     return int64(ROW_NONE)
 

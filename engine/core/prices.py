@@ -15,7 +15,6 @@ from shared.codes import FeedStatus, IgnoreReason
 from shared.records import NAME_WORDS, PRESENT_ASK, PRESENT_BID, PRESENT_FUNDING, PRESENT_INDEX, TEXT_WORDS
 
 MARKET_NONE = -1
-LOTS_SHOWN_MAX = 10**15
 
 
 @kernel
@@ -112,9 +111,6 @@ def quote_judge(state, market_row, command, bid_ticks, ask_ticks):
     """Return the IgnoreReason of a quote of the current session, ACCEPTED if there is none."""
     feed = state.feeds[market_row]
     config = state.markets[market_row].config
-    lag_us = command.ts_us - command.event_us
-    early = lag_us < -limits.QUOTE_LATE_US
-    late = not early and lag_note(state, lag_us)
     if command.present & (PRESENT_BID | PRESENT_ASK) != PRESENT_BID | PRESENT_ASK:
         return int64(IgnoreReason.SIDE_MISSING)
     if not positive(command.bid_units, command.bid_e12) or not positive(command.ask_units, command.ask_e12):
@@ -129,10 +125,12 @@ def quote_judge(state, market_row, command, bid_ticks, ask_ticks):
         return int64(IgnoreReason.SPREAD_WIDE)
     if command.update_id <= feed.update_id:
         return int64(IgnoreReason.OUT_OF_ORDER)
-    if late:
-        return int64(IgnoreReason.LATE)
-    if early:
+    # Only a quote that is sound so far sets the yardstick of lateness, and none from the future does.
+    lag_us = command.ts_us - command.event_us
+    if lag_us < -limits.QUOTE_LATE_US:
         return int64(IgnoreReason.EARLY)
+    if lag_note(state, lag_us):
+        return int64(IgnoreReason.LATE)
     if outside:
         return int64(IgnoreReason.OUT_OF_WINDOW)
     return spike_judge(state, market_row, bid_ticks + ask_ticks)
@@ -273,6 +271,8 @@ def mark_judge(state, market_row, command, mark_ticks):
         return int64(IgnoreReason.NOT_POSITIVE)
     if command.event_us <= feed.mark_event_us:
         return int64(IgnoreReason.OUT_OF_ORDER)
+    if command.event_us - command.ts_us > limits.QUOTE_LATE_US:
+        return int64(IgnoreReason.EARLY)
     if mark_ticks < 1 or mark_ticks > PRICE_TICKS_MAX:
         return int64(IgnoreReason.OUT_OF_WINDOW)
     mid_x2 = market.bid_ticks + market.ask_ticks

@@ -37,16 +37,18 @@ def body_digest(words):
 
 @kernel
 def id_time_us(request_hi, request_lo):
-    """Return the time that a UUIDv7 carries, or 0 for any other id."""
+    """Return the time that a UUIDv7 carries, or −1 for any other id."""
     if (request_hi >> 12) & 0xF != UUID_VERSION_7 or (request_lo >> 62) & 0x3 != 2:
-        return int64(0)
+        return int64(-1)
     return ((request_hi >> 16) & 0xFFFFFFFFFFFF) * 1000
 
 
 @kernel
 def request_find(state, command):
     """Return the row that remembers this id of this account, or ROW_NONE."""
-    return tables.index_find(state.requests_index, command.account, command.request_hi, command.request_lo)
+    return tables.index_find(
+        state.requests_index, state.index_seed, command.account, command.request_hi, command.request_lo
+    )
 
 
 @kernel
@@ -54,8 +56,9 @@ def request_check(state, command, digest):
     """
     Return (code, first_seq): may this id be used now?
 
-    Codes:  REQUEST_REPEATED, REQUEST_ID_REUSED, REQUEST_TOO_OLD, REQUEST_ID_EARLY, REQUEST_SUPERSEDED,
-            REQUEST_MEMORY_FULL, OK.
+    Codes:  REQUEST_REPEATED, REQUEST_ID_REUSED, INSTRUCTION_EARLY, REQUEST_TOO_OLD, REQUEST_ID_EARLY,
+            REQUEST_SUPERSEDED, REQUEST_MEMORY_FULL, OK. While log time stands still nothing is said of an id's own
+            time: INSTRUCTION_EARLY, which is not final, comes first.
     """
     row = request_find(state, command)
     accepted = row != ROW_NONE and state.requests[row].result == int64(ResultCode.OK)
@@ -65,7 +68,9 @@ def request_check(state, command, digest):
         return int64(ResultCode.REQUEST_ID_REUSED), int64(0)
     time_us = id_time_us(command.request_hi, command.request_lo)
     now_us = state.header.log_time_us
-    if time_us != 0:
+    if command.ts_us - now_us > INSTRUCTION_LATE_US:
+        return int64(ResultCode.INSTRUCTION_EARLY), int64(0)
+    if time_us >= 0:
         if now_us - time_us > state.venue.request_window_ms * 1000:
             return int64(ResultCode.REQUEST_TOO_OLD), int64(0)
         if time_us - now_us > INSTRUCTION_LATE_US:
@@ -124,7 +129,9 @@ def request_remember(state, command, digest, result):
 def request_link(state, row):
     """Put a remembered request into the index and the heap; also on restore."""
     request = state.requests[row]
-    tables.index_insert(state.requests_index, request.account_id, request.request_hi, request.request_lo, row)
+    tables.index_insert(
+        state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo, row
+    )
     heap_rise(state, state.requests_table.live - 1, row)
 
 
@@ -132,7 +139,9 @@ def request_link(state, row):
 def request_forget(state, row):
     """Drop one remembered request."""
     request = state.requests[row]
-    tables.index_remove(state.requests_index, request.account_id, request.request_hi, request.request_lo)
+    tables.index_remove(
+        state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo
+    )
     at = int64(state.request_links[row].heap_at)
     last_at = state.requests_table.live - 1
     last = int64(state.request_heap[last_at])

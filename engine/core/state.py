@@ -201,6 +201,7 @@ ACCOUNT_LINK = np.dtype(
     [
         ("order_first", np.int32),
         ("order_last", np.int32),
+        ("pad", np.int32),
         ("orders_resting", np.int32),
         ("orders_dormant", np.int32),
         ("position_first", np.int32),
@@ -208,6 +209,7 @@ ACCOUNT_LINK = np.dtype(
         ("positions_open", np.int32),
         ("resting", np.int32, (r.MARKETS_CAPACITY,)),  # resting orders, by market
         ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market
+        ("ticket_lots", np.int64, (r.MARKETS_CAPACITY,)),  # Σ |lots| of its tickets, by market
     ]
 )
 MARKET_LINK = np.dtype([("uncovered_lots", np.int64), ("house_row", np.int64)])  # Σ of its resting orders
@@ -238,6 +240,7 @@ PLAN = np.dtype(
         ("open_e6", np.int64),
         ("margin_in_e6", np.int64),
         ("open_loss_e6", np.int64),
+        ("deficit_e6", np.int64),
         ("free_after_e6", np.int64),
         ("lots_after", np.int64),
         ("cost_after_e6", np.int64),
@@ -284,6 +287,7 @@ STATE = np.dtype(
         ("markets", MARKET, (r.MARKETS_CAPACITY,)),
         ("feeds", FEED, (r.MARKETS_CAPACITY,)),
         # derived, small
+        ("index_seed", np.int64),  # of this process; no outcome depends on where a key lies
         ("touched", np.int64),  # bit of each market whose settle is due
         ("entry_open", np.int64),  # 1 while an entry's settle goes on in the next call
         ("entry_events", np.int64),  # events of the entry in hand
@@ -327,4 +331,6 @@ def allocate() -> np.ndarray:
     Shapes: STATE[1].
     """
     states = np.zeros(1, STATE)
+    # Python's own hash seed, new in every process unless it was fixed.
+    states["index_seed"] = hash("tidemark") & 0x7FFFFFFF
     return states if kernel.JIT else states.view(np.recarray)

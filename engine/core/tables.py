@@ -53,23 +53,28 @@ def account_row(account_id):
 
 
 @kernel
-def slot_home(slots, key_a, key_b, key_c):
-    """
-    Return where a key would like to be.
-
-    Ids run in sequence, and a removal walks to the end of its run of used slots: so neighbours are scattered by a
-    multiplication. Only low bits are multiplied, so that nothing overflows.
-    """
-    mixed = (key_a & LOW_BITS) + ((key_a >> 31) & LOW_BITS) * 31
-    mixed += (key_b & LOW_BITS) * 65_599 + (key_c & LOW_BITS) * 40_503
-    return (((mixed & LOW_BITS) * 2_654_435_769) >> 20) & (len(slots) - 1)
+def mix(mixed, word):
+    """Stir a word into a 31-bit number; only low bits are multiplied, so that nothing overflows."""
+    mixed = (((mixed ^ (word & LOW_BITS)) * 2_654_435_769) >> 16) & LOW_BITS
+    return (((mixed ^ ((word >> 31) & LOW_BITS) ^ ((word >> 62) & 3)) * 2_246_822_519) >> 16) & LOW_BITS
 
 
 @kernel
-def index_find(slots, key_a, key_b, key_c):
+def slot_home(slots, seed, key_a, key_b, key_c):
+    """
+    Return where a key would like to be.
+
+    Ids run in sequence, and a removal walks to the end of its run of used slots: so neighbours are scattered. Request
+    ids are chosen by strangers: so the seed differs from process to process, and nobody can aim at one slot.
+    """
+    return mix(mix(mix(seed, key_a), key_b), key_c) & (len(slots) - 1)
+
+
+@kernel
+def index_find(slots, seed, key_a, key_b, key_c):
     """Return the row of a key, or ROW_NONE."""
     mask = len(slots) - 1
-    at = slot_home(slots, key_a, key_b, key_c)
+    at = slot_home(slots, seed, key_a, key_b, key_c)
     while slots[at].row != ROW_NONE:
         slot = slots[at]
         if slot.key_a == key_a and slot.key_b == key_b and slot.key_c == key_c:
@@ -79,10 +84,10 @@ def index_find(slots, key_a, key_b, key_c):
 
 
 @kernel
-def index_insert(slots, key_a, key_b, key_c, row):
+def index_insert(slots, seed, key_a, key_b, key_c, row):
     """Add a key that is not there yet."""
     mask = len(slots) - 1
-    at = slot_home(slots, key_a, key_b, key_c)
+    at = slot_home(slots, seed, key_a, key_b, key_c)
     while slots[at].row != ROW_NONE:
         at = (at + 1) & mask
     slot = slots[at]
@@ -93,17 +98,17 @@ def index_insert(slots, key_a, key_b, key_c, row):
 
 
 @kernel
-def index_remove(slots, key_a, key_b, key_c):
+def index_remove(slots, seed, key_a, key_b, key_c):
     """Remove a key that is there, and close the gap so that no search stops early."""
     mask = len(slots) - 1
-    hole = slot_home(slots, key_a, key_b, key_c)
+    hole = slot_home(slots, seed, key_a, key_b, key_c)
     while not (slots[hole].key_a == key_a and slots[hole].key_b == key_b and slots[hole].key_c == key_c):
         assert slots[hole].row != ROW_NONE
         hole = (hole + 1) & mask
     at = (hole + 1) & mask
     while slots[at].row != ROW_NONE:
         slot = slots[at]
-        home = slot_home(slots, slot.key_a, slot.key_b, slot.key_c)
+        home = slot_home(slots, seed, slot.key_a, slot.key_b, slot.key_c)
         # The entry may move back into the hole only if its home does not lie between the hole and itself.
         if ((at - home) & mask) >= ((at - hole) & mask):
             target = slots[hole]

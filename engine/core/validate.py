@@ -11,7 +11,7 @@ from engine.core import execution, limits, margin, matching, orders, prices, tab
 from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PRICE_TICKS_MAX, ROW_NONE
-from shared.codes import ACCOUNT_FIRST, MarketState, Op, ResultCode
+from shared.codes import ACCOUNT_FIRST, MarketState, Op, PositionKind, ResultCode
 from shared.records import (
     CLIENT_ID_WORDS,
     MARKETS_CAPACITY,
@@ -181,9 +181,11 @@ def worst_ticks(state, command, slippage_given):
 
 
 @kernel
-def taker_validate(state, position_row, lots):
+def taker_validate(state, position_row, kind, side, lots):
     """
     Plan the instruction in hand as one taker fill and return the margin rule or limit that it breaks.
+
+    Units:  kind is PositionKind of what it fills; the net position counts with the resting orders of its side.
 
     Writes: plan.
     Codes:  LEVERAGE_ABOVE_TIER, MARGIN_INSUFFICIENT, WOULD_BE_LIQUIDATED, NOTIONAL_ABOVE_MAX,
@@ -206,20 +208,33 @@ def taker_validate(state, position_row, lots):
     plan = state.plan
     if plan.open_lots == 0:
         return int64(OK)
-    if ask.leverage > margin.leverage_max(config, abs(plan.lots_after) * ask.touch_ticks * config.unit_e6):
+    held = abs(plan.lots_after)
+    if kind == int64(PositionKind.NET):
+        held += orders.resting_lots(state, ask.account_row, ask.market_row, side)
+    if ask.leverage > margin.leverage_max(config, held * ask.touch_ticks * config.unit_e6):
         return int64(ResultCode.LEVERAGE_ABOVE_TIER)
     if plan.free_after_e6 < 0:
         return int64(ResultCode.MARGIN_INSUFFICIENT)
     if execution.plan_liquidatable(state, ask.market_row):
         return int64(ResultCode.WOULD_BE_LIQUIDATED)
-    return exposure_validate(state, abs(plan.lots_after), plan.open_lots)
+    return exposure_validate(state, kind, held, plan.open_lots)
 
 
 @kernel
-def exposure_validate(state, exposure_lots, open_lots):
-    """Return the limit that an exposure in a market breaks: the account's, then the market's open interest."""
+def exposure_validate(state, kind, held_lots, open_lots):
+    """
+    Return the limit that an exposure in a market breaks: the account's, then the market's open interest.
+
+    Units:  held_lots is the ticket, or the net position with the resting orders of its side; the account's other
+            positions in the market are added here.
+    """
     ask = state.ask
     market = state.markets[ask.market_row]
+    links = state.account_links[ask.account_row]
+    exposure_lots = held_lots + links.ticket_lots[ask.market_row]
+    net_row = int64(links.net[ask.market_row])
+    if kind == int64(PositionKind.TICKET) and net_row != ROW_NONE:
+        exposure_lots += abs(state.positions[net_row].lots)
     if exposure_lots > market.config.order_lots_max:
         return int64(ResultCode.NOTIONAL_ABOVE_MAX)
     waiting_lots = state.market_links[ask.market_row].uncovered_lots

@@ -6,7 +6,7 @@ from engine.core import execution, margin, matching, orders, prices, validate
 from engine.core.kernel import kernel
 from engine.core.limits import LEVERAGE_DEFAULT, ROW_NONE
 from engine.core.validate import OK
-from shared.codes import OrderKind, ResultCode, Tif
+from shared.codes import OrderKind, PositionKind, ResultCode, Tif
 from shared.records import PRESENT_CLIENT_ORDER_ID, PRESENT_ORDER_ID, PRESENT_PRICE, PRESENT_SLIPPAGE
 
 
@@ -78,7 +78,7 @@ def order_filters_validate(state, command):
         return code
     if limit and execution.limit_outside_band(market, ask.side_sign, ask.price_ticks):
         return int64(ResultCode.PRICE_OUTSIDE_BAND)
-    rests = limit and command.tif <= Tif.GTC
+    rests = limit and not crosses and command.tif <= Tif.GTC
     if rests and state.account_links[ask.account_row].orders_resting >= state.venue.orders_open_max:
         return int64(ResultCode.ORDERS_OPEN_MAX)
     return validate.triggers_room_validate(state, ask.children)
@@ -128,7 +128,10 @@ def order_margin_validate(state, command):
     rests = ask.takes == 0 and command.order_kind == OrderKind.LIMIT and command.tif <= Tif.GTC
     if ask.takes == 0 and not rests:
         return int64(OK)
-    code = validate.taker_validate(state, net_row, ask.lots) if ask.takes == 1 else rest_validate(state, command)
+    if ask.takes == 1:
+        code = validate.taker_validate(state, net_row, int64(PositionKind.NET), command.side, ask.lots)
+    else:
+        code = rest_validate(state, command)
     opens = net_row == ROW_NONE and links.resting[ask.market_row] == 0
     if code == OK and opens:
         code = validate.positions_room_validate(state)
@@ -154,7 +157,7 @@ def rest_validate(state, command):
         return int64(ResultCode.LEVERAGE_ABOVE_TIER)
     if ask.reserve_e6 > state.accounts[ask.account_row].free_e6:
         return int64(ResultCode.MARGIN_INSUFFICIENT)
-    return validate.exposure_validate(state, held + ask.lots, uncovered)
+    return validate.exposure_validate(state, int64(PositionKind.NET), held + ask.lots, uncovered)
 
 
 @kernel

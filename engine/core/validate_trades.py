@@ -6,7 +6,7 @@ from engine.core import execution, positions, prices, triggers, validate
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from engine.core.validate import OK
-from shared.codes import OrderKind, ResultCode
+from shared.codes import MarketState, OrderKind, PositionKind, ResultCode
 from shared.records import (
     PRESENT_MARGIN,
     PRESENT_PERCENT,
@@ -50,7 +50,8 @@ def trade_create_validate(state, command):
     if code == OK:
         code = validate.bracket_validate(state, ask.touch_ticks)
     if code == OK:
-        code = validate.taker_validate(state, int64(ROW_NONE), ask.lots)
+        kind = int64(PositionKind.TICKET)
+        code = validate.taker_validate(state, int64(ROW_NONE), kind, command.side, ask.lots)
     if code == OK:
         code = validate.positions_room_validate(state)
     if code == OK:
@@ -139,6 +140,8 @@ def trade_close_validate(state, command):
     code = position_validate(state, command)
     if code != OK:
         return code
+    if state.markets[ask.market_row].state == MarketState.HALTED:
+        return int64(ResultCode.MARKET_HALTED)
     held = abs(state.positions[ask.position_row].lots)
     ask.lots = held
     if by_qty:
@@ -170,6 +173,8 @@ def triggers_set_validate(state, command):
         code = validate.triggers_convert(state, command)
     if code != OK or ask.children == 0:
         return code
+    if state.markets[ask.market_row].state == MarketState.HALTED:
+        return int64(ResultCode.MARKET_HALTED)
     position = state.positions[ask.position_row]
     more = ask.children
     more -= int64(ask.take_profit_ticks != 0 and position.take_profit_id != 0)

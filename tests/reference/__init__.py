@@ -9,7 +9,10 @@ Where the design is silent the twin, and with it the engine, does this:
   outside the window is not measured for its spread.
 * A quote of the session in force consumes its update id whatever becomes of it; a mark its event time, once that is
   compared.
-* The lag of every quote of the session that is not early is remembered, whatever becomes of it.
+* The lag of a quote that is sound up to there, newer and not early is remembered, whatever becomes of it.
+* A mark frame more than 2 s ahead is early, like a quote, and consumes nothing.
+* A flip's deficit is what its closing part would lack with its own share of the fee; free pays the opening's share.
+* While an instruction's own time is early, nothing is said of the time in its id.
 * `up` begins anew: update ids, the time of the last mark frame, candidates. `down` of another session changes nothing,
   and after `down` nothing is of the current session.
 * A spike is judged against an accepted mid of a former session too, while it is not older than 60 s.

@@ -29,7 +29,7 @@ def execute_maker(state: State, order: Order) -> None:
     plan = fill_plan(market, position, order.sign, order.lots, order.price or 0, "fee_maker_ppm", leverage)
     if plan.open_lots:
         fee = 0 if plan.close_lots else plan.fee
-        left = account.free + order.reserved + max(0, plan.cash) - fee
+        left = account.free + order.reserved + max(0, plan.cash) - fee - plan.from_free
         plan.margin = min(plan.margin, left)
         plan.loss = min(plan.loss, left - plan.margin)
         if plan_liquidatable(market, position, plan):

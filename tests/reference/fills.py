@@ -44,6 +44,8 @@ class Plan:
     open_notional: int = 0
     margin: int = 0
     loss: int = 0
+    deficit: int = 0  # what the venue pays of a closing that lacks cash
+    from_free: int = 0  # what free pays of it: the share of a flip's fee that its opening part caused
 
 
 def fill_plan(
@@ -65,14 +67,20 @@ def fill_plan(
     if plan.open_lots:
         plan.open_notional = plan.open_lots * ticks * market.unit
         plan.margin = ceil_of(Fraction(plan.open_notional, leverage))
+        if plan.close_lots and plan.cash < 0:
+            own_fee = ceil_of(Fraction(plan.close_lots * ticks * market.unit * market.rates[rate], PPM))
+            plan.deficit = max(0, own_fee - plan.released - plan.pnl)
+            plan.from_free = -plan.cash - plan.deficit
         plan.loss = max(0, sign * (plan.open_notional - plan.open_lots * market.mark * market.unit))
+    elif plan.close_lots == abs(held):
+        plan.deficit = max(0, -plan.cash)
     return plan
 
 
 def plan_needs(plan: Plan) -> int:
     """Return how much free money the opening part takes, less what the closing part brings."""
     fee = 0 if plan.close_lots else plan.fee
-    return plan.margin + plan.loss + fee - max(0, plan.cash)
+    return plan.margin + plan.loss + fee + plan.from_free - max(0, plan.cash)
 
 
 def plan_liquidatable(market: Market, position: Position | None, plan: Plan) -> bool:
@@ -216,10 +224,10 @@ def position_reduce(state: State, order: Order, position: Position, plan: Plan) 
     leg(state, account, plan.pnl, f"position:{position.position_id}", "pnl", order.order_id)
     target, fee_reason = (INSURANCE, "liquidation_fee") if forced else (FEES, "fee")
     transfer(state, account.account_id, target, plan.fee, fee_reason, order.order_id)
-    missing = max(0, -plan.cash)
-    if missing and position.lots:
-        margin_move(state, position, -missing, order.order_id)
-    elif missing:
+    if plan.cash < 0 and position.lots:
+        margin_move(state, position, plan.cash, order.order_id)
+    else:
+        missing = plan.deficit
         for payer in (INSURANCE, HOUSE):
             paid = min(missing, state.accounts[INSURANCE].free) if payer == INSURANCE else missing
             missing -= paid

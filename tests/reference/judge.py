@@ -77,14 +77,21 @@ def wrong_side(values: dict[str, Any], sign: int, entry: Fraction) -> bool:
     )
 
 
-def limit_codes(state: State, account: Account, market: Market, plan: Plan, position: Position | None) -> Iterator[str]:
-    """Yield which limit on positions and open interest the opening part of a plan would pass."""
+def limit_codes(state: State, market: Market, plan: Plan, position: Position | None, others: int) -> Iterator[str]:
+    """Yield which limit on positions and open interest the opening part of a plan passes; `others` counts beside it."""
     if not plan.open_lots:
         return
     held = position.lots if position is not None and not plan.close_lots else 0
-    if abs(held + plan.sign * plan.open_lots) > market.limits["order_lots"]:
+    exposure = abs(held + plan.sign * plan.open_lots) + others
+    if exposure > market.limits["order_lots"]:
         yield "NOTIONAL_ABOVE_MAX"
     yield from interest_codes(state, market, plan.open_lots)
+
+
+def tickets(state: State, account: Account, market: Market) -> int:
+    """Return the lots of the account's tickets in a market, either way."""
+    held = state.positions_of(account.account_id)
+    return sum(abs(row.lots) for row in held if row.market is market and row.kind == "ticket")
 
 
 def interest_codes(state: State, market: Market, more: int) -> Iterator[str]:
@@ -117,11 +124,11 @@ def room_codes(state: State, account: Account) -> Iterator[str]:
 
 
 def margin_codes(
-    account: Account, market: Market, plan: Plan, position: Position | None, leverage: int
+    account: Account, market: Market, plan: Plan, position: Position | None, leverage: int, standing: int = 0
 ) -> Iterator[str]:
-    """Yield whether a taker's plan passes its tier, lacks margin, or would be liquidatable at once."""
+    """Yield whether a taker's plan, with what rests, passes its tier, lacks margin or would be liquidatable."""
     held = position.lots if position is not None and not plan.close_lots else 0
-    after = abs(held + plan.sign * plan.open_lots) * plan.ticks * market.unit
+    after = (abs(held + plan.sign * plan.open_lots) + standing) * plan.ticks * market.unit
     if plan.open_lots and leverage > market.leverage_allowed(after):
         yield "LEVERAGE_ABOVE_TIER"
     if plan.open_lots and plan_needs(plan) > account.free:
@@ -172,7 +179,7 @@ def order_place_codes(state: State, account: Account, asked: Instruction) -> Ite
         yield "NOTIONAL_BELOW_MIN"
     if limited and market.mark and outside_band(market, sign, price or 0):
         yield "PRICE_OUTSIDE_BAND"
-    yield from count_codes(state, account.account_id, values, rests=limited and tif == "GTC")
+    yield from count_codes(state, account.account_id, values, rests=limited and tif == "GTC" and not takes)
     if not state.fresh(market):
         yield "PRICE_STALE"
     yield from client_id_codes(state, account.account_id, values)
@@ -184,8 +191,9 @@ def order_place_codes(state: State, account: Account, asked: Instruction) -> Ite
         yield "TRIGGER_WRONG_SIDE"
     if takes:
         plan = fill_plan(market, position, sign, lots, touch, "fee_taker_ppm", leverage_net(market))
-        yield from margin_codes(account, market, plan, position, leverage_net(market))
-        yield from limit_codes(state, account, market, plan, position)
+        standing = sum(order.lots for order in resting(state, account.account_id, market, sign))
+        yield from margin_codes(account, market, plan, position, leverage_net(market), standing)
+        yield from limit_codes(state, market, plan, position, standing + tickets(state, account, market))
     elif limited and tif == "GTC":
         standing = sum(order.lots for order in resting(state, account.account_id, market, sign))
         exposure = max(0, sign * held) + standing + lots
@@ -194,7 +202,7 @@ def order_place_codes(state: State, account: Account, asked: Instruction) -> Ite
         bare = max(0, lots - cover_left(state, account.account_id, market, sign))
         if reserve_of(market, bare, price or 0) > account.free:
             yield "MARGIN_INSUFFICIENT"
-        if exposure > market.limits["order_lots"]:
+        if exposure + tickets(state, account, market) > market.limits["order_lots"]:
             yield "NOTIONAL_ABOVE_MAX"
         yield from interest_codes(state, market, bare)
     else:
@@ -255,7 +263,9 @@ def trade_create_codes(state: State, account: Account, asked: Instruction) -> It
         yield "TRIGGER_WRONG_SIDE"
     plan = fill_plan(market, None, sign, lots, touch, "fee_taker_ppm", values["leverage"])
     yield from margin_codes(account, market, plan, None, values["leverage"])
-    yield from limit_codes(state, account, market, plan, None)
+    net = state.position_net(account.account_id, market)
+    others = tickets(state, account, market) + (abs(net.lots) if net is not None else 0)
+    yield from limit_codes(state, market, plan, None, others)
     yield from room_codes(state, account)
     yield from slot_codes(state, len(trigger_prices(values)), 1)
 

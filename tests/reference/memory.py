@@ -38,6 +38,8 @@ def memory_ask(state: State, asked: Instruction, ts_us: int) -> tuple[str | None
         if accepted["digest"] == asked.digest:
             return "REQUEST_REPEATED", accepted["seq"]
         return "REQUEST_ID_REUSED", None
+    if ts_us > state.log_time_us + LATE_US:
+        return "INSTRUCTION_EARLY", None
     id_us = time_of_id(asked.request_id)
     if id_us is not None:
         if state.log_time_us > id_us + state.settings["request_window_ms"] * 1_000:

@@ -38,8 +38,6 @@ def quote_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, 
     newer = body["u"] > market.update_id
     market.update_id = max(market.update_id, body["u"])
     lag = ts_us - body["E"]
-    if lag >= -2 * SECOND_US:
-        lag_note(state, lag)
     buy, sell = (decimal_read(body[side]) if body[side] is not None else Fraction(0) for side in ("b", "a"))
     bid, ask = floor_of(buy / market.tick), ceil_of(sell / market.tick)
     inside = bid >= 1 and ask < WINDOW_TICKS
@@ -48,8 +46,8 @@ def quote_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, 
         ("CROSSED", lambda: buy >= sell),
         ("SPREAD_WIDE", lambda: inside and 2_000_000 * (ask - bid) > market.rates["spread_max_ppm"] * (bid + ask)),
         ("OUT_OF_ORDER", lambda: not newer),
-        ("LATE", lambda: lag - min(lags_recent(state), default=lag) > 2 * SECOND_US),
         ("EARLY", lambda: -lag > 2 * SECOND_US),
+        ("LATE", lambda: lag - lag_smallest(state, lag) > 2 * SECOND_US),
         ("OUT_OF_WINDOW", lambda: not inside),
     ]
     for reason, broken in checks:
@@ -84,18 +82,24 @@ def lags_recent(state: State) -> list[int]:
     return [lag for at, lag in state.lags.items() if minute - at < LAG_BUCKETS]
 
 
+def lag_smallest(state: State, lag: int) -> int:
+    """Remember a lag and return the smallest of the last ten minutes."""
+    lag_note(state, lag)
+    return min(lags_recent(state))
+
+
 def lag_note(state: State, lag: int) -> None:
     """Remember the lag if it is the smallest of the running minute."""
     minute = state.log_time_us // MINUTE_US
     state.lags[minute] = min(lag, state.lags.get(minute, lag))
 
 
-def mark_apply(state: State, body: dict[str, Any], session: str) -> str:
+def mark_apply(state: State, body: dict[str, Any], ts_us: int, session: str) -> str:
     """Take or ignore one mark; returns the reason."""
     market = state.markets.get(body["s"])
     if market is None:
         return "MARKET_UNKNOWN"
-    reason, ticks = mark_judge(state, market, body, session)
+    reason, ticks = mark_judge(state, market, body, ts_us, session)
     if reason != "ACCEPTED":
         market.ignored[reason] = market.ignored.get(reason, 0) + 1
         return reason
@@ -111,7 +115,7 @@ def nearest_half_down(number: Fraction) -> int:
     return ceil_of(number - Fraction(1, 2))
 
 
-def mark_judge(state: State, market: Market, body: dict[str, Any], session: str) -> tuple[str, int]:
+def mark_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, session: str) -> tuple[str, int]:
     """Return why a mark is ignored, or ACCEPTED, with its nearest tick."""
     if session != state.session or not state.feed_up:
         return "SESSION_OTHER", 0
@@ -120,10 +124,11 @@ def mark_judge(state: State, market: Market, body: dict[str, Any], session: str)
     ticks = nearest_half_down(decimal_read(body["p"]) / market.tick)
     if decimal_read(body["p"]) <= 0:
         return "NOT_POSITIVE", ticks
-    newer = body["E"] > market.mark_event_us
-    market.mark_event_us = max(market.mark_event_us, body["E"])
-    if not newer:
+    if body["E"] <= market.mark_event_us:
         return "OUT_OF_ORDER", ticks
+    if body["E"] - ts_us > 2 * SECOND_US:
+        return "EARLY", ticks
+    market.mark_event_us = body["E"]
     if not 1 <= ticks < WINDOW_TICKS:
         return "OUT_OF_WINDOW", ticks
     calm = within(2 * ticks, market.mid_doubled, market.rates["mark_band_ppm"])

@@ -74,7 +74,7 @@ class Reference:
         if kind == "price_update":
             quote_apply(state, body, ts_us, session)
         elif kind == "mark_update":
-            mark_apply(state, body, session)
+            mark_apply(state, body, ts_us, session)
         elif kind == "feed_status":
             feed_status_apply(state, body, session)
         elif kind in ("user_instruction", "venue_instruction"):
