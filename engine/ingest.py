@@ -114,10 +114,6 @@ class Machine:
         """Return the state hash and the record hash."""
         return core.hashes(self.states)
 
-    def copy_size(self) -> int:
-        """Return how many bytes a copy of the live rows takes now."""
-        return core.snapshot_size(self.states)
-
     def copy_size_max(self) -> int:
         """Return how many bytes a copy can ever take."""
         return int(self.states.nbytes) + 1_000_000

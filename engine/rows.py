@@ -13,8 +13,6 @@ from shared.database import DatabaseDown
 from shared.refusal import REFUSAL_INSERT, REFUSAL_SELECT
 
 T = TypeVar("T")
-KEYFRAME_RECENT = "recent"
-KEYFRAME_HOUR = "hour"
 
 SNAPSHOT_UPSERT = """
 INSERT INTO engine_snapshots (id, snapshot_data) VALUES (1, $1)

@@ -32,6 +32,7 @@ CLOSE_TIMEOUT_S = 3.0
 LOOK_S = 1.0
 RETRY_S = 1.0
 NICE = 5
+EXIT_THREAD = 1
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -58,8 +59,18 @@ class RowDesk:
         if self.loop is not None and self.wake is not None:
             self.loop.call_soon_threadsafe(self.wake.set)
 
+    def serve(self) -> None:
+        """Run in a thread; a fault of ours ends the process, which the engine starts again, never the thread alone."""
+        try:
+            asyncio.run(self.run())
+        except BaseException as error:
+            # Without the thread there would be no rows and no checkpoints, and nobody would know.
+            self.tell({"kind": "trouble", "text": f"the row's thread ended: {type(error).__name__}: {error}"})
+        finally:
+            os._exit(EXIT_THREAD)
+
     async def run(self) -> None:
-        """Write and look for ever; every failure is told once and tried again."""
+        """Write and look for ever; every failure of Postgres is told once and tried again."""
         self.loop = asyncio.get_running_loop()
         self.wake = asyncio.Event()
         while True:
@@ -184,7 +195,7 @@ def main(arguments: list[str]) -> None:
             os.write(sys.stdout.fileno(), orjson.dumps(message) + b"\n")
 
     desk_rows = RowDesk(lambda: Database.connect(settings.database_url), venue, tell)
-    threading.Thread(target=lambda: asyncio.run(desk_rows.run()), daemon=True).start()
+    threading.Thread(target=desk_rows.serve, daemon=True).start()
     desk = Desk(view, settings.data_dir / "snapshots", core.snapshot_document, tell, desk_rows.put)
     for line in sys.stdin.buffer:
         desk.take(orjson.loads(line))

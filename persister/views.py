@@ -133,20 +133,18 @@ class ViewReader:
         self.log = log
         self.monotonic_s = monotonic_s
         self.position = Position()
+        self.waiting = False  # for Redis, which was said
 
     async def run(self) -> None:
         """Keep the views for ever; a Redis that is away is waited for."""
-        waiting = False
         while True:
             try:
                 await self.follow()
             except StreamsError as error:
-                if not waiting:
+                if not self.waiting:
                     self.log.warning("views_wait", error=f"{type(error).__name__}: {error}")
-                waiting = True
+                self.waiting = True
                 await asyncio.sleep(PAUSE_S)
-            else:
-                waiting = False
 
     async def follow(self) -> None:
         """Read and write from the stored cursor on, until somebody else has moved it or something fails."""
@@ -155,8 +153,12 @@ class ViewReader:
         while True:
             entries = await reader.read()
             if not entries:
+                self.waiting = False
                 continue
-            if not await self.write(before, entries):
+            written = await self.write(before, entries)
+            # Not before: a Redis that lets us read and takes no write is one outage, not one a try.
+            self.waiting = False
+            if not written:
                 self.log.warning("views_cursor_moved", cursor=before)
                 return
             self.position = reader.position = position_of(entries[-1])

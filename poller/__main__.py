@@ -1,4 +1,8 @@
-"""Wiring of the poller: settings, the venue, then forwarder, feed, ticks and watch until a signal or a refusal."""
+"""
+Wiring of the poller: settings, the venue, then forwarder, feed, ticks and watch until a signal or a refusal.
+
+0 stopped when asked; 2 settings; 3 Redis names another venue now; 78 a refusal, ours or somebody's.
+"""
 
 import asyncio
 import contextlib
@@ -11,8 +15,11 @@ from poller.connection import Feed
 from poller.forward import Forwarder
 from poller.timing import Timing
 from poller.transport import web_socket_connect
-from poller.venue import VenueGuard, VenueLeft, Watch, venue_wait
+from poller.venue import ROLE, VenueGuard, VenueLeft, Watch, refusal_file_check, venue_wait
+from poller.witness import Witness
+from shared.database import Database, DatabaseError
 from shared.logs import logger
+from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, Refusal, RefusalStands, refusal_file_write
 from shared.settings import Settings, SettingsError, settings_read
 from shared.stream_keys import Keys, StreamsError
 from shared.streams import StreamsAsync
@@ -21,6 +28,7 @@ EXIT_OK = 0
 EXIT_SETTINGS = 2
 EXIT_VENUE_LEFT = 3
 CONFIRM_S = 0.1
+WRITE_DOWN_S = 3.0
 FAREWELL_S = 1.0  # for the last entries and `feed_status` down at a clean stop
 
 
@@ -45,18 +53,21 @@ async def ticks(forwarder: Forwarder, timing: Timing) -> None:
 async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Event) -> int:
     """Run the poller until `stop` is set; return the exit code."""
     streams = StreamsAsync(settings.redis_url)
+    keys = Keys("")
     stopped = asyncio.create_task(stop.wait())
     tasks: list[asyncio.Task[Any]] = [stopped]
     try:
+        refusal_file_check(settings.data_dir)
         wait = asyncio.create_task(venue_wait(streams, timing, log))
         tasks.append(wait)
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             return EXIT_OK
         keys = Keys(wait.result())
-        guard = VenueGuard(streams, keys)
+        witness = Witness(streams, keys)
+        guard = VenueGuard(streams, keys, settings.data_dir, witness)
         await guard.check()
-        forwarder = Forwarder(streams, keys, timing, log, guard.check)
+        forwarder = Forwarder(streams, keys, timing, log, witness, guard.check)
         feed = Feed(
             settings.feed_url,
             settings.markets,
@@ -73,12 +84,50 @@ async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Even
     except VenueLeft as error:
         log.error("venue_left", why=str(error))
         return EXIT_VENUE_LEFT
+    except RefusalStands as error:
+        log.error("refusal_stands", why=str(error))
+        return EXIT_REFUSED
+    except Refusal as refusal:
+        await tasks_end(tasks)  # first of all: nothing more of ours goes into that log
+        await refuse(settings, streams, keys, refusal, timing, log)
+        return EXIT_REFUSED
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks_end(tasks)
         with contextlib.suppress(StreamsError):
             await streams.close()
+
+
+async def tasks_end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Return when none of the tasks runs any more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def refuse(
+    settings: Settings, streams: StreamsAsync, keys: Keys, refusal: Refusal, timing: Timing, log: Any
+) -> None:
+    """Write the refusal down in all three places, as far as they can be reached; the file is what must succeed."""
+    reason = {**refusal.reason, "process": ROLE, "venue": keys.venue, "time_us": timing.now_us()}
+    path = refusal_file_write(settings.data_dir, reason)
+    log.error("refused", **refusal.reason, file=str(path))
+    for place, write in (
+        ("Redis", streams.set_json(keys.refused, reason)),
+        ("Postgres", refusal_row_write(settings.database_url, keys.venue, reason)),
+    ):
+        try:
+            await asyncio.wait_for(write, WRITE_DOWN_S)
+        except (StreamsError, DatabaseError, TimeoutError) as error:
+            log.error("refusal_not_written", place=place, error=f"{type(error).__name__}: {error}")
+
+
+async def refusal_row_write(database_url: str, venue: str, reason: dict[str, Any]) -> None:
+    """Write the refusal's row, on the only connection to Postgres that a poller ever opens."""
+    database = await Database.connect(database_url)
+    try:
+        await database.execute(REFUSAL_INSERT, venue, ROLE, reason)
+    finally:
+        await database.close()
 
 
 async def work(

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from poller.timing import Timing
+from poller.witness import Witness
 from shared.stream_keys import Appended, AppendStatus, Entry, Fields, StreamsDown, StreamsError
 
 BATCH_ENTRIES_MAX = 500
@@ -38,9 +39,6 @@ class Log(Protocol):
     async def read_log(self, keys: Any, after_seq: int, count: int, block_ms: int | None) -> list[Entry]:
         """Return the entries after a seq."""
 
-    async def log_tip(self, keys: Any) -> int:
-        """Return the newest seq."""
-
 
 class Item(NamedTuple):
     """One entry that waits to be appended; `ts` is stamped when it is sent."""
@@ -56,12 +54,19 @@ class Forwarder:
     """Appends what it is given, in order, each exactly once."""
 
     def __init__(
-        self, log: Log, keys: Any, timing: Timing, logger: Any, refused: Callable[[], Awaitable[None]]
+        self,
+        log: Log,
+        keys: Any,
+        timing: Timing,
+        logger: Any,
+        witness: Witness,
+        refused: Callable[[], Awaitable[None]],
     ) -> None:
         self.log = log
         self.keys = keys
         self.timing = timing
         self.logger = logger
+        self.witness = witness
         self.refused = refused  # asked after every batch that was not taken: is this still our venue?
         self.waiting: deque[Item] = deque()
         self.flying: list[Item] = []
@@ -133,7 +138,7 @@ class Forwarder:
 
     async def run(self) -> None:
         """Forward for ever; raises what `refused` raises."""
-        self.seq = await self.patiently(lambda: self.log.log_tip(self.keys))
+        self.seq = await self.patiently(self.witness.begin)
         pause_s = PAUSE_FIRST_S
         while True:
             if not self.waiting and not self.tick_due:
@@ -171,10 +176,15 @@ class Forwarder:
         except StreamsError:
             answers = [Appended(AppendStatus.UNKNOWN, 0)] * len(batch)
         assert len(answers) == len(batch), "one answer for each entry"
+        if self.witness.doubtful and any(answer.status != AppendStatus.REFUSED for answer in answers):
+            await self.patiently(self.witness.check)
         if any(answer.status == AppendStatus.UNKNOWN for answer in answers):
             self.counts["unknown_answers"] += 1
             answers = await self.answers_resolve(list_of_fields, answers)
         left: list[Item] = []
+        accepted = [pair for pair in zip(answers, list_of_fields, strict=True) if pair[0].seq > 0]
+        if accepted:
+            self.witness.note(accepted[-1][0].seq, accepted[-1][1])
         for item, answer in zip(batch, answers, strict=True):
             if answer.status == AppendStatus.ACCEPTED:
                 self.item_accepted(item, answer.seq)
@@ -188,7 +198,8 @@ class Forwarder:
                 left.append(item)
         self.flying = []
         self.waiting.extendleft(reversed(left))
-        return not left and not self.tick_due
+        # Not `tick_due`: that may be the next second's, asked for while this batch was under way.
+        return all(answer.status == AppendStatus.ACCEPTED for answer in answers)
 
     def fields_stamp(self, batch: list[Item]) -> list[Fields]:
         """Return the entries as they go out, stamped with the clock of this moment."""

@@ -1,12 +1,16 @@
 """Which venue the poller serves, whether it still may, and what the leader and other pollers say of themselves."""
 
+import contextlib
 import os
 import secrets
+from pathlib import Path
 from typing import Any, Protocol
 
 from poller.connection import Drop, Feed
 from poller.forward import Forwarder
 from poller.timing import Timing
+from poller.witness import Witness
+from shared.refusal import RefusalStands, refusal_file_read
 from shared.stream_keys import Keys, StreamsError
 
 ROLE = "poller"
@@ -16,7 +20,7 @@ OTHER_ALIVE_S = 3.0  # a heartbeat lives so long
 
 
 class VenueLeft(Exception):
-    """This process must end: the venue is another one, or somebody has refused to go on with this one."""
+    """This process must end: the live venue is another one."""
 
 
 class Facts(Protocol):
@@ -53,14 +57,21 @@ async def venue_wait(streams: Facts, timing: Timing, logger: Any) -> str:
 
 
 class VenueGuard:
-    """Asks whether the venue is still ours."""
+    """Asks whether the venue is still ours, and whether anybody has refused to go on with it."""
 
-    def __init__(self, streams: Facts, keys: Keys) -> None:
+    def __init__(self, streams: Facts, keys: Keys, data_dir: Path, witness: Witness) -> None:
         self.streams = streams
         self.keys = keys
+        self.data_dir = data_dir
+        self.witness = witness
 
     async def check(self) -> None:
-        """Raise VenueLeft when the pointer names another venue or a refusal stands; silence of Redis is neither."""
+        """
+        Raise VenueLeft when the pointer names another venue, RefusalStands when a refusal is written down.
+
+        Raise Refusal when the log lacks what we remember. Silence of Redis is none of these.
+        """
+        refusal_file_check(self.data_dir)
         try:
             name = await self.streams.venue()
             refusal = await self.streams.get_json(self.keys.refused)
@@ -69,7 +80,16 @@ class VenueGuard:
         if name is not None and name != self.keys.venue:
             raise VenueLeft(f"the live venue is {name}, this process serves {self.keys.venue}")
         if refusal is not None:
-            raise VenueLeft(f"a refusal stands: {refusal}")
+            raise RefusalStands(refusal, "Redis")
+        with contextlib.suppress(StreamsError):
+            await self.witness.check()
+
+
+def refusal_file_check(data_dir: Path) -> None:
+    """Raise RefusalStands when the data folder holds a refusal."""
+    reason = refusal_file_read(data_dir)
+    if reason is not None:
+        raise RefusalStands(reason, "the data folder")
 
 
 class Watch:
@@ -101,7 +121,7 @@ class Watch:
         self.superseded_since_s: float | None = None
 
     async def run(self) -> None:
-        """Watch for ever; raises VenueLeft."""
+        """Watch for ever; raises what the guard raises."""
         while True:
             await self.look()
             await self.timing.sleep(1.0)

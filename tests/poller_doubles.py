@@ -86,6 +86,7 @@ class FakeStreams:
         self.entries: list[Fields] = []
         self.script: list[str] = []  # accept, refuse, lose (applied, answer lost), vanish (not applied, answer lost)
         self.down = False
+        self.losses = 0
         self.unreadable = False  # appends work, everything else does not
         self.batches: list[int] = []
         self.in_flight = 0
@@ -119,6 +120,17 @@ class FakeStreams:
         self.reachable()
         rows = self.entries[after_seq : after_seq + count]
         return [Entry(after_seq + 1 + i, fields) for i, fields in enumerate(rows)]
+
+    async def range_log(self, _keys: Keys, first_seq: int, last_seq: int, count: int) -> list[Entry]:
+        """Return the entries between two seqs."""
+        self.reachable()
+        rows = self.entries[max(first_seq - 1, 0) : last_seq][:count]
+        return [Entry(max(first_seq, 1) + i, fields) for i, fields in enumerate(rows)]
+
+    async def log_first(self, _keys: Keys) -> int:
+        """Return the oldest seq."""
+        self.reachable()
+        return min(len(self.entries), 1)
 
     async def log_tip(self, _keys: Keys) -> int:
         """Return the newest seq."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine import rows
+from engine import rows, writer
 from engine.rows import RowStore
 from engine.writer import RowDesk
 from shared.database import Database, DatabaseError
@@ -130,3 +130,15 @@ def test_desk_writes_the_newest_when_postgres_comes_back(database_url):
     asyncio.run(scene())
     assert [message["seq"] for message in messages if message["kind"] == "durable"] == [30]
     assert sum(message["kind"] == "trouble" for message in messages) == 1
+
+
+def test_a_fault_of_the_desk_ends_the_writer(monkeypatch):
+    """Anything but trouble with Postgres is told and ends the process: a thread that died alone would go unnoticed."""
+    told, codes = [], []
+
+    async def connect() -> Any:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(writer.os, "_exit", codes.append)
+    RowDesk(connect, VENUE, told.append).serve()
+    assert codes == [writer.EXIT_THREAD] and "KeyError" in told[0]["text"]

@@ -16,6 +16,7 @@ from poller.forward import Forwarder
 from poller.simulator import options_read, simulate
 from poller.timing import Timing
 from poller.transport import web_socket_connect
+from poller.witness import Witness
 from tests.poller_doubles import KEYS, NOW_US, FakeStreams, Silent, mark_frame, price_frame
 
 BTC, ETH = "BTC_USDC_PERP", "ETH_USDC_PERP"
@@ -37,7 +38,7 @@ async def polling(url: str, streams: FakeStreams, patience: Patience | None = No
     async def unchanged() -> None:
         """Find the venue unchanged."""
 
-    forwarder = Forwarder(streams, KEYS, Timing(), Silent(), unchanged)
+    forwarder = Forwarder(streams, KEYS, Timing(), Silent(), Witness(streams, KEYS), unchanged)
     feed = Feed(url, (BTC, ETH), "test", forwarder, web_socket_connect, Timing(), Silent(), patience)
     tasks = [asyncio.create_task(forwarder.run()), asyncio.create_task(feed.run())]
     try:

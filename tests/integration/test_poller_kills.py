@@ -1,6 +1,8 @@
 """Poller and local Backpack as processes over a real log: kills, stops, a clean end, the long recording."""
 
+import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import orjson
 import pytest
 
 from scripts.embedded import EmbeddedError, redis_program
+from shared.database import Database
+from shared.refusal import EXIT_REFUSED, REFUSAL_FILE, REFUSAL_SELECT, refusal_file_write
 from shared.streams import Keys, Streams, StreamsError
 from tests.poller_doubles import NOW_US, price_frame
 
@@ -41,15 +45,26 @@ class Venue:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TIDEMARK_")},
             "REDIS_URL": self.url,
+            "DATABASE_URL": f"postgresql:///none?host={folder}",
             "TIDEMARK_DATA": str(folder),
             "TIDEMARK_FEED_SOURCE": "recording:test",
             "TIDEMARK_MARKETS": BTC,
             "PYTHONPATH": str(REPOSITORY),
         }
         self.redis = self.redis_start()
+        self.found()
+
+    def found(self) -> None:
+        """Begin a log in an empty server."""
         self.streams.genesis(self.keys, [(b"ts", b"%d" % NOW_US), (b"genesis", b"{}")])
         self.streams.venue_set(self.keys.venue)
         self.leader_write()
+
+    def redis_kill(self) -> Path:
+        """Kill the server; return the folder of its log."""
+        self.redis.kill()
+        self.redis.wait()
+        return self.folder / "appendonlydir"
 
     def redis_start(self) -> "subprocess.Popen[bytes]":
         """Start the server on its folder and connect."""
@@ -158,8 +173,7 @@ def test_kills_lose_no_quote(venue: Venue) -> None:
         poller.wait()
         poller = venue.poller_start()
     venue.wait(lambda: venue.tip() > 9_000)
-    venue.redis.kill()
-    venue.redis.wait()
+    venue.redis_kill()
     venue.redis = venue.redis_start()
     venue.leader_write()
     venue.wait(lambda: venue.tip() > 12_000)
@@ -208,6 +222,65 @@ def test_another_venue_ends_the_poller(venue: Venue) -> None:
     venue.streams.delete("tidemark:venue")
     assert venue.streams.venue_set("anothervenue")
     assert poller.wait(WAIT_S) == 3
+
+
+def test_a_refusal_in_the_data_folder_ends_the_poller(venue: Venue) -> None:
+    """The file alone stops a running poller and keeps a new one out, with code 78 and no entry more."""
+    venue.simulator_start("--seed", "5")
+    poller = venue.poller_start()
+    venue.wait(lambda: venue.tip() > 10)
+    refusal_file_write(venue.folder, {"text": "written down by a test"})
+    assert poller.wait(WAIT_S) == EXIT_REFUSED
+    tip = venue.tip()
+    assert venue.poller_start().wait(WAIT_S) == EXIT_REFUSED
+    assert venue.tip() == tip
+
+
+def test_a_cut_log_is_refused(venue: Venue, database_url: str) -> None:
+    """A Redis that comes back without its newest entries is refused: three places say so, nothing is appended."""
+    venue.environment["DATABASE_URL"] = database_url
+    venue.simulator_start("--seed", "5")
+    poller = venue.poller_start()
+    venue.wait(lambda: venue.tip() > 10)
+    shutil.copytree(venue.folder / "appendonlydir", venue.folder / "earlier")
+    copied = venue.tip()
+    venue.wait(lambda: venue.tip() > copied + 20)
+    log = venue.redis_kill()
+    shutil.rmtree(log)
+    shutil.move(venue.folder / "earlier", log)
+    venue.redis = venue.redis_start()
+    tip = venue.tip()
+    assert poller.wait(WAIT_S) == EXIT_REFUSED
+    assert venue.tip() == tip <= copied
+    reason = orjson.loads((venue.folder / REFUSAL_FILE).read_bytes())
+    assert reason["remembered"] > copied and (reason["tip"], reason["process"]) == (tip, "poller")
+    assert venue.streams.get_json(venue.keys.refused) == reason
+
+    async def row() -> Any:
+        database = await Database.connect(database_url)
+        try:
+            return await database.fetchrow(REFUSAL_SELECT, venue.keys.venue)
+        finally:
+            await database.close()
+
+    assert asyncio.run(row())["reason"] == reason
+
+
+def test_a_replaced_log_is_refused_by_a_poller_that_slept(venue: Venue) -> None:
+    """Whatever grew in the place of our entries meanwhile, and whoever vouches for it, their bytes are not ours."""
+    venue.simulator_start("--seed", "5")
+    poller = venue.poller_start()
+    venue.wait(lambda: venue.tip() > 20)
+    poller.send_signal(signal.SIGSTOP)
+    tip = venue.tip()
+    shutil.rmtree(venue.redis_kill())
+    venue.redis = venue.redis_start()
+    venue.found()
+    venue.streams.append_many(venue.keys, [[(b"ts", b"%d" % NOW_US), (b"clock_tick", b"{}")]] * (tip + 50))
+    assert venue.tip() > tip + 50
+    poller.send_signal(signal.SIGCONT)
+    assert poller.wait(WAIT_S) == EXIT_REFUSED
+    assert "is not the one that the poller remembers" in (venue.folder / REFUSAL_FILE).read_text()
 
 
 @pytest.mark.skipif(not LONG.exists(), reason="the shared data set is not here")

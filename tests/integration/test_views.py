@@ -175,6 +175,30 @@ def test_cursor_goes_with_the_views(redis_url: str, streams: Streams) -> None:
     asyncio.run(scene())
 
 
+def test_each_outage_is_said_once(redis_url: str, streams: Streams) -> None:
+    """A Redis that is away is reported once an outage, which a write that went through or a quiet read ends."""
+    chain = Chain()
+    events.publish(streams, events.day(chain, 1, 1))
+
+    async def scene() -> None:
+        with proxied(redis_url) as (proxy, url):
+            async with place(url, timeout_s=0.3) as here:
+                task = asyncio.create_task(here.reader.run())
+                await until(lambda: here.reader.position.seq == 1)
+                for outage in (1, 2):
+                    proxy.set("cut_reply", b"EXEC")
+                    events.publish(streams, events.day(chain, chain.last[0] + 1, 1))
+                    await until(lambda: here.reader.position.seq == chain.last[0] and not here.reader.waiting)
+                    assert len(here.log.named("views_wait")) == outage
+                proxy.cut()
+                await until(lambda: len(here.log.named("views_wait")) == 3)
+                await until(lambda: not here.reader.waiting)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scene())
+
+
 def test_two_view_readers(redis_url: str, streams: Streams) -> None:
     """Two readers at once leave what one would have left, and readers are told of the cursor."""
     chain = Chain()

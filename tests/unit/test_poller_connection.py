@@ -9,6 +9,7 @@ import pytest
 
 from poller.connection import Drop, Feed, Patience
 from poller.forward import WAITING_ENTRIES_MAX, Forwarder
+from poller.witness import Witness
 from tests.poller_doubles import (
     KEYS,
     Clock,
@@ -32,7 +33,8 @@ class Bench:
         self.streams = FakeStreams()
         self.connector = Connector()
         self.logger = Silent()
-        self.forwarder = Forwarder(self.streams, KEYS, self.clock.timing, self.logger, self.check)
+        witness = Witness(self.streams, KEYS)
+        self.forwarder = Forwarder(self.streams, KEYS, self.clock.timing, self.logger, witness, self.check)
         self.feed = Feed(
             "ws://test",
             MARKETS,

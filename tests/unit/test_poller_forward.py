@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from poller.forward import BATCH_ENTRIES_MAX, PRICE_UPDATE, WAITING_ENTRIES_MAX, Forwarder
+from poller.witness import Witness
+from shared.refusal import Refusal
 from tests.poller_doubles import KEYS, Clock, FakeStreams, Silent, settle
 
 SESSION = b"session1"
@@ -19,7 +21,8 @@ class Bench:
         self.streams = FakeStreams()
         self.logger = Silent()
         self.checks = 0
-        self.forwarder = Forwarder(self.streams, KEYS, self.clock.timing, self.logger, self.check)
+        self.witness = Witness(self.streams, KEYS)
+        self.forwarder = Forwarder(self.streams, KEYS, self.clock.timing, self.logger, self.witness, self.check)
 
     async def check(self) -> None:
         """Count how often the venue was asked about."""
@@ -168,6 +171,44 @@ def test_a_tick_after_a_gap_wants_to_be_confirmed() -> None:
         assert wanted == [True, False, False, True, False]
 
     run(test)
+
+
+def test_a_tick_asked_for_meanwhile_is_no_refusal() -> None:
+    """A tick that falls due while a batch is under way follows at once: nothing was refused."""
+
+    async def test(bench: Bench) -> None:
+        bench.streams.gate = asyncio.Event()
+        bench.put(1, 1)
+        await settle()
+        bench.forwarder.tick()
+        bench.streams.gate.set()
+        await settle()
+        assert bench.streams.kinds() == ["price_update", "clock_tick"]
+        assert bench.checks == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("lost", ["cut", "replaced"])
+def test_append_on_another_log_is_refused(lost: str) -> None:
+    """After a lost connection the older memory is compared before the entry just accepted becomes the newest."""
+
+    async def main() -> None:
+        bench = Bench()
+        task = asyncio.create_task(bench.forwarder.run())
+        bench.put(1, 5)
+        await settle()
+        assert bench.witness.seq == 5
+        del bench.streams.entries[3:]
+        if lost == "replaced":
+            bench.streams.entries += [[(b"ts", b"1"), (b"clock_tick", b"{}")]] * 4
+        bench.streams.losses += 1
+        bench.put(6, 6)
+        await settle()
+        with pytest.raises(Refusal, match="ends at 4" if lost == "cut" else "not the one that the poller"):
+            await task
+
+    asyncio.run(main())
 
 
 def test_ticks_do_not_pile_up() -> None:

@@ -3,26 +3,32 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from poller.connection import Feed
 from poller.forward import Forwarder
 from poller.venue import VenueGuard, VenueLeft, Watch, venue_wait
+from poller.witness import Witness
+from shared.refusal import Refusal, RefusalStands, refusal_file_write
 from tests.poller_doubles import KEYS, Clock, Connector, FakeStreams, Silent, mark_frame, settle
+
+NO_FOLDER = Path("no-such-folder")
 
 
 class Bench:
     """A watch over a feed and a log in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self.clock = Clock()
         self.streams = FakeStreams()
         self.connector = Connector()
         self.logger = Silent()
         timing = self.clock.timing
-        self.guard = VenueGuard(self.streams, KEYS)
-        self.forwarder = Forwarder(self.streams, KEYS, timing, self.logger, self.guard.check)
+        self.witness = Witness(self.streams, KEYS)
+        self.guard = VenueGuard(self.streams, KEYS, data_dir, self.witness)
+        self.forwarder = Forwarder(self.streams, KEYS, timing, self.logger, self.witness, self.guard.check)
         self.feed = Feed(
             "ws://test", ("BTC_USDC_PERP",), "simulated", self.forwarder, self.connector, timing, self.logger,
             chance=random.Random(1),
@@ -47,11 +53,11 @@ class Bench:
             await self.clock.advance(1.0)
 
 
-def run(test: Callable[[Bench], Awaitable[None]]) -> None:
+def run(test: Callable[[Bench], Awaitable[None]], data_dir: Path = NO_FOLDER) -> None:
     """Run a test beside a running feed."""
 
     async def main() -> None:
-        bench = Bench()
+        bench = Bench(data_dir)
         tasks = [asyncio.create_task(bench.forwarder.run()), asyncio.create_task(bench.feed.run())]
         await settle()
         try:
@@ -82,18 +88,40 @@ def test_venue_is_awaited_saying_so() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("what", ["pointer", "refusal"])
-def test_another_venue_or_a_refusal_ends_the_process(what: str) -> None:
-    """A pointer to another venue, or a refusal written down, raises VenueLeft."""
+@pytest.mark.parametrize(("what", "raised"), [("pointer", VenueLeft), ("key", RefusalStands), ("file", RefusalStands)])
+def test_another_venue_or_a_refusal_ends_the_process(what: str, raised: type[Exception], tmp_path: Path) -> None:
+    """A pointer to another venue, and a refusal written down in Redis or, Redis silent, in the data folder, is told."""
 
     async def test(bench: Bench) -> None:
         await bench.watch.look()
         if what == "pointer":
             bench.streams.pointer = "another"
-        else:
+        elif what == "key":
             bench.streams.values[KEYS.refused] = {"process": "engine", "reason": "gap"}
-        with pytest.raises(VenueLeft):
+        else:
+            bench.streams.down = True
+            refusal_file_write(tmp_path, {"text": "gap"})
+        with pytest.raises(raised):
             await bench.watch.look()
+
+    run(test, tmp_path)
+
+
+def test_a_log_without_what_we_remember_is_refused() -> None:
+    """Entries that are gone from the log's end are a refusal at the next look; trimmed or unreadable ones are not."""
+
+    async def test(bench: Bench) -> None:
+        bench.forwarder.tick()
+        await bench.clock.advance(0.1)
+        assert bench.witness.seq == len(bench.streams.entries) > 1
+        bench.streams.unreadable = True
+        kept, bench.streams.entries = bench.streams.entries, []
+        await bench.watch.look()
+        bench.streams.unreadable = False
+        with pytest.raises(Refusal, match="the log ends at 0, but the poller remembers entry"):
+            await bench.watch.look()
+        bench.streams.entries = kept
+        await bench.watch.look()
 
     run(test)
 
