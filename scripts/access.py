@@ -64,12 +64,13 @@ def redis_process(data_dir: Path, sockets: Path) -> Iterator[None]:
     server = embedded.redis_server(data_dir, sockets)
     held = embedded.lock_take(server.lock_file)
     if held is None:
-        raise AccessError(f"another Redis holds {server.lock_file.parent}")
+        raise AccessError(f"another Redis ({embedded.lock_holder(server.lock_file)}) holds {server.lock_file.parent}")
     process = subprocess.Popen(
         server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", preexec_fn=server.prepare,
         pass_fds=(held,), start_new_session=True,
     )  # fmt: skip
-    os.close(held)
+    embedded.lock_sign(held, process.pid)
+    os.close(held)  # the server's copy holds it from here on
     try:
         url = embedded.redis_url(sockets)
         deadline = time.monotonic() + START_PATIENCE_S
@@ -81,7 +82,7 @@ def redis_process(data_dir: Path, sockets: Path) -> Iterator[None]:
     finally:
         process.send_signal(server.signal_stop)
         process.wait()
-        server.lock_file.unlink(missing_ok=True)
+        embedded.lock_remove(server.lock_file)
 
 
 def redis_answers(url: str) -> bool:

@@ -72,15 +72,44 @@ def database_url(sockets: Path, database: str = DATABASE_NAME) -> str:
 
 
 def lock_take(path: Path) -> int | None:
-    """Return a descriptor that holds the flock of this file, inheritable; None while somebody else holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    os.set_inheritable(descriptor, True)
-    return descriptor
+    """
+    Return a descriptor that holds the flock of this file; None while somebody else holds it.
+
+    The file that was locked is still the one at the path: a holder may remove its lock's file, and a lock on a removed
+    file keeps nobody out.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        os.close(descriptor)  # its last holder removed it just now: take the new one
+
+
+def lock_sign(descriptor: int, pid: int) -> None:
+    """Write into a lock that is held who holds it, for whoever meets it."""
+    os.pwrite(descriptor, f"{pid}\n".encode(), 0)
+
+
+def lock_holder(path: Path) -> str:
+    """Return in words who holds a lock, as far as it was signed."""
+    with contextlib.suppress(OSError, ValueError):
+        return f"pid {int(path.read_text())}"
+    return "pid unknown"
+
+
+def lock_remove(path: Path) -> None:
+    """Remove a lock's file, but only while we hold it ourselves: another one's server may live on."""
+    with contextlib.suppress(OSError):
+        if path.exists() and (descriptor := lock_take(path)) is not None:
+            path.unlink()
+            os.close(descriptor)
 
 
 # ---- Valkey ----------------------------------------------------------------------------------------------------------

@@ -18,8 +18,14 @@ BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
 STABLE_S = 20.0  # so long without a stop, and the next restart is quick again
 STOP_PATIENCE_S = 8.0
-CODE_REFUSED = 78  # the process wrote down why it must not go on: a quick restart helps nobody
-REFUSED_DELAY_S = 30.0
+LASTING_DELAY_S = 30.0
+# Exit codes that no restart cures, however long the process lived, and what a person can do: one line of the console.
+LASTING_ADVICE = {
+    2: "unusable settings: correct them, then start the venue again",
+    64: "unusable settings or secret: correct them; its log says which",
+    70: "what it derived differs: keep the data, see docs/recovery.md",
+    78: "it must not go on by itself: docs/recovery.md says what helps",
+}
 
 
 class Child:
@@ -52,17 +58,29 @@ class Child:
     def start(self) -> None:
         """Start the process; its lines are appended to its log file, which outlives us both."""
         assert not self.pid, f"{self.name} runs already"
-        log_rotate(self.log)
         lock: int | None = None
         if self.server:
-            lock = embedded.lock_take(self.server.lock_file)
+            path = self.server.lock_file
+            lock = embedded.lock_take(path)
             if lock is None:
-                raise embedded.EmbeddedError(f"another {self.name} server still holds {self.server.lock_file.parent}")
+                holder = embedded.lock_holder(path)
+                raise embedded.EmbeddedError(f"an earlier {self.name} server ({holder}) still holds {path.parent}")
+        try:
+            self.process = self.process_start(lock)
+            if lock is not None:
+                embedded.lock_sign(lock, self.process.pid)
+        finally:
+            if lock is not None:
+                os.close(lock)  # the server's copy holds it from here on
+
+    def process_start(self, lock: int | None) -> subprocess.Popen[bytes]:
+        """Return the new process, which inherits the log and the lock."""
+        log_rotate(self.log)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self.ended.clear()
             self.started_s = time.monotonic()
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
@@ -75,8 +93,6 @@ class Child:
             )
         finally:
             os.close(descriptor)
-            if lock is not None:
-                os.close(lock)  # the server's copy holds it from here on
 
     def reap(self) -> None:
         """Notice that the process has ended; called on every SIGCHLD."""
@@ -91,11 +107,7 @@ class Child:
             await self.ended.wait()
             if self.stopping:
                 return
-            if time.monotonic() - self.started_s > STABLE_S:
-                self.failures = 0
-            assert self.process is not None
-            delay_s = REFUSED_DELAY_S if self.process.returncode == CODE_REFUSED else backoff_s(self.failures)
-            self.failures += 1
+            delay_s = self.delay_next_s()
             lost(self, delay_s)
             await asyncio.sleep(delay_s)
             if self.stopping:
@@ -105,6 +117,14 @@ class Child:
             except (embedded.EmbeddedError, OSError):
                 continue  # the event is still set: once more, later
             announce(self)
+
+    def delay_next_s(self) -> float:
+        """Count a failure and return how long to wait before the next start."""
+        assert self.process is not None
+        if time.monotonic() - self.started_s > STABLE_S:
+            self.failures = 0
+        self.failures += 1
+        return LASTING_DELAY_S if self.process.returncode in LASTING_ADVICE else backoff_s(self.failures - 1)
 
     async def stop(self) -> None:
         """Ask it to end, insist after a while, and return when it has ended."""

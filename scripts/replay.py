@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.ingest import BATCH_MAX, Machine, machine_restore
-from engine.publish import Divergence, Publisher
+from engine.publish import KEPT_MAX, Divergence, Publisher
 from engine.recovery import LAST_NONE, Recovery
 from scripts.access import AccessError, streams_reach
 from scripts.cli import data_option
@@ -22,7 +22,7 @@ from shared.streams import Keys, StreamsError
 EXIT_DIFFERENT = 1
 EXIT_IMPOSSIBLE = 2
 EXIT_INTERRUPTED = 130
-WAIT_FOR_EVENTS_S = 3.0
+WAIT_FOR_EVENTS_S = 2.0
 HASHES_KEPT = 1_000  # keyframes whose checkpoint may still come
 
 
@@ -76,6 +76,8 @@ class Replay:
                 self.header_look()
             if self.publisher is not None:
                 self.compared_count += self.publisher.compare(self.machine.seq)
+                if len(self.publisher.kept) > 2 * KEPT_MAX:
+                    raise Refusal(f"{self.missing_words(len(self.publisher.kept))}: no engine keeps that many")
             advance(len(entries))
 
     def header_look(self) -> None:
@@ -95,16 +97,44 @@ class Replay:
             else:
                 self.different.append(seq)
 
-    def events_wait(self) -> int:
-        """Return how many outputs are still not in the events after a moment; a live engine may be a batch behind."""
+    def events_judge(self) -> tuple[int, str]:
+        """
+        Return how many outputs are not in the events, and what is wrong with that, "" when nothing is.
+
+        A live engine may be a batch behind, so the events are read again for a moment. What stays unpublished is right
+        only beyond what the last leader stood for: entries that nobody has answered yet, as after any stop.
+        """
         if self.publisher is None:
-            return 0
+            return 0, ""
         deadline = time.monotonic() + WAIT_FOR_EVENTS_S
         while True:
             self.compared_count += self.publisher.compare(self.machine.seq)
             if not self.publisher.kept or time.monotonic() > deadline:
-                return len(self.publisher.kept)
+                break
             time.sleep(0.05)
+        seq = self.published_seq()
+        missing_count = sum(output.seq <= seq for output in self.publisher.kept)
+        trouble = f"{self.missing_words(missing_count)}: all up to entry {seq} was published" if missing_count else ""
+        return len(self.publisher.kept), trouble
+
+    def published_seq(self) -> int:
+        """
+        Return the entry up to which every output must be in the events.
+
+        A leader publishes before it shows life, and a checkpoint's snapshot waits for the events before it. Events that
+        begin nowhere lack even the genesis.
+        """
+        heartbeat = self.streams.leader_read(self.keys) or {}
+        seqs = [self.machine.header().checkpoint[0], int(heartbeat.get("seq", 0))]
+        if self.streams.events_tip(self.keys) == (0, 0):
+            seqs.append(self.machine.seq)
+        return max(seqs)
+
+    def missing_words(self, count: int) -> str:
+        """Return in words what the events lack."""
+        assert self.publisher is not None
+        first, tip = self.publisher.kept[0], self.streams.events_tip(self.keys)
+        return f"the events end at {tip[0]}-{tip[1]} and lack {count} outputs from {first.seq}-{first.chunk} on"
 
     def outcome(self, venue: str, unpublished: int, trouble: str) -> Outcome:
         """Return what was found."""
@@ -206,7 +236,8 @@ def replay_run(
         task = progress.add_task("replay", total=max(0, target - machine.seq))
         try:
             going.run(target, lambda count: progress.advance(task, count))
-            unpublished = going.events_wait()
+            unpublished, trouble = going.events_judge()
+            code = EXIT_DIFFERENT if trouble else 0
         except (Refusal, Divergence) as error:
             trouble, code = str(error), EXIT_DIFFERENT
         except KeyboardInterrupt:

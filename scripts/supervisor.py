@@ -6,7 +6,6 @@ Slow imports have no place here: the second start of a whole venue takes three s
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 
 from scripts import embedded, kernels, plan, privileges
 from scripts.console import Console, LogWatcher
-from scripts.processes import Child
+from scripts.processes import LASTING_ADVICE, Child
 from scripts.ready import (
     Ready,
     http_call,
@@ -33,6 +32,7 @@ from scripts.ready import (
 
 STOP_ORDER = ("gateway", "persister", "engine", "poller", "simulator", "redis", "postgres")
 SERVER_PATIENCE_S = 60.0
+HELD_SAID_S = 1.0  # an earlier server that is ending needs less
 LOOK_S = 0.25
 MIGRATED_STAMP = "tidemark.migrated"
 WAITING_SAID_S = 10.0
@@ -46,8 +46,9 @@ class VenueError(Exception):
 class Supervisor:
     """Everything that runs on one data folder."""
 
-    def __init__(self, options: plan.Options) -> None:
+    def __init__(self, options: plan.Options, held_patience_s: float = SERVER_PATIENCE_S) -> None:
         self.options = options
+        self.held_patience_s = held_patience_s  # for a server of an earlier start that still holds the folder
         self.data_dir = options.data_dir
         self.console = Console()
         self.logs = self.data_dir / "logs"
@@ -167,12 +168,20 @@ class Supervisor:
 
     async def server_start(self, server: embedded.Server) -> Child:
         """Start one server; an earlier one that is still ending is waited for, two on one folder lose data."""
-        for _ in range(round(SERVER_PATIENCE_S / 0.1)):
+        since_s = time.monotonic()
+        said = False
+        while True:
             try:
                 return self.child_start(server.name, server.command, server=server)
-            except embedded.EmbeddedError:
-                await asyncio.sleep(0.1)
-        raise VenueError(f"an earlier {server.name} server still holds {self.data_dir}; end it first")
+            except embedded.EmbeddedError as error:
+                waited_s = time.monotonic() - since_s
+                if waited_s > self.held_patience_s:
+                    raise VenueError(f"{error}; end it first") from None
+            if waited_s > HELD_SAID_S and not said:
+                said = True
+                holder = embedded.lock_holder(server.lock_file)
+                self.console.part(server.name, f"waits for an earlier server to end: {holder} holds its files")
+            await asyncio.sleep(0.1)
 
     async def until_up(self, child: Child, is_up: Callable[[], Awaitable[bool]]) -> None:
         """Wait until a server takes work; its own last words are the error when it does not."""
@@ -248,8 +257,9 @@ class Supervisor:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         self.watcher.look([child.name])
         self.console.part(child.name, f"{how}; again in {delay_s:.1f} s")
-        if code > 0 and (words := self.watcher.last_words(child.name)):
-            self.console.part("", words)
+        for words in (self.watcher.last_words(child.name) if code > 0 else "", LASTING_ADVICE.get(code, "")):
+            if words:
+                self.console.part("", words)
 
     def ready_save(self) -> None:
         """Replace the ready file here and where the user wants it."""
@@ -300,8 +310,9 @@ class Supervisor:
         for path in (self.data_dir / "ready.json", self.options.ready_file, self.data_dir / "simulator.port"):
             if path:
                 path.unlink(missing_ok=True)
-        for path in (self.data_dir / "redis" / "lock", self.data_dir / "postgres.lock"):
-            path.unlink(missing_ok=True)
+        for child in self.children.values():
+            if child.server:
+                embedded.lock_remove(child.server.lock_file)
         if self.sockets:
             shutil.rmtree(self.sockets, ignore_errors=True)
         if self.children:
@@ -342,24 +353,15 @@ def venue_lock(data_dir: Path) -> int:
     """Return the descriptor that holds the data folder; raises VenueError when another venue runs on it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / "lock"
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode().strip()
-            os.close(descriptor)
-            message = f"another venue (pid {holder}) runs on {plan.shown(data_dir)}; use --data DIR for a second one"
-            raise VenueError(message) from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == path.stat().st_ino:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-                return descriptor
-        os.close(descriptor)  # its last holder removed it just now: take the new one
+    descriptor = embedded.lock_take(path)
+    if descriptor is None:
+        holder = embedded.lock_holder(path)
+        raise VenueError(f"another venue ({holder}) runs on {plan.shown(data_dir)}; use --data DIR for a second one")
+    embedded.lock_sign(descriptor, os.getpid())
+    return descriptor
 
 
-def main(options: plan.Options) -> int:
+def main(options: plan.Options, held_patience_s: float = SERVER_PATIENCE_S) -> int:
     """Run a venue until it is asked to stop; returns the exit code."""
     try:
         lock = venue_lock(options.data_dir)
@@ -370,7 +372,7 @@ def main(options: plan.Options) -> int:
         plan.port_choose(options)
         privileges.namespaces_work()  # tried before there is anything to fork from
         with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C, after everything has stopped
-            asyncio.run(Supervisor(options).run())
+            asyncio.run(Supervisor(options, held_patience_s).run())
         for kind in (signal.SIGINT, signal.SIGTERM):
             signal.signal(kind, signal.SIG_IGN)
     except (VenueError, plan.PlanError, embedded.EmbeddedError, OSError) as error:

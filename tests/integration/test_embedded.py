@@ -1,6 +1,7 @@
 """The embedded servers: settings that the promises rest on, locks, and survival of a SIGKILL."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -73,6 +74,33 @@ def test_lock_lives_as_long_as_its_holder(tmp_path: Path) -> None:
     again = embedded.lock_take(path)
     assert again is not None
     os.close(again)
+
+
+def test_lock_of_a_removed_file_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock's file is removed only by who holds it; who locked a file that was removed meanwhile takes the new one."""
+    path = tmp_path / "lock"
+    held = embedded.lock_take(path)
+    assert held is not None
+    embedded.lock_sign(held, 4711)
+    embedded.lock_remove(path)
+    assert path.exists(), "somebody else holds it"
+    assert embedded.lock_holder(path) == "pid 4711"
+    os.close(held)
+    flock = fcntl.flock
+
+    def flock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        path.unlink()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    again = embedded.lock_take(path)
+    assert again is not None
+    assert os.path.samestat(os.fstat(again), path.stat())
+    assert embedded.lock_take(path) is None
+    os.close(again)
+    embedded.lock_remove(path)
+    assert not path.exists()
 
 
 def test_socket_folder_is_short_stable_and_closed(tmp_path: Path) -> None:

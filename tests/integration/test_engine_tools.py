@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from engine.documents import files_list
 from scripts import replay as replay_tool
 from scripts import snapshot as snapshot_tool
-from tests.integration.engine_scene import RedisOwn, Scene
+from shared.streams import event_id
+from tests.integration.engine_process import until
+from tests.integration.engine_scene import MARKET, RedisOwn, Scene
 
 
 @pytest.fixture
@@ -84,7 +86,31 @@ def test_replay_finds_what_was_changed(traded: Scene) -> None:
     client.close()
     result = run(replay_tool.replay, traded, "--verify")
     assert result.exit_code == 1
-    assert "nothing was derived" in result.stdout
+    assert "the stream holds" in result.stdout
+
+
+def test_replay_misses_events(traded: Scene) -> None:
+    """Outputs that nobody published yet are no difference; events that were there and are gone are one."""
+    import redis
+
+    until(lambda: (traded.streams.leader_read(traded.keys) or {})["seq"] == traded.streams.log_tip(traded.keys), "calm")
+    traded.engine.end(signal.SIGKILL)
+    assert traded.producer.instruct("trade_create", 101, market=MARKET, side="buy", qty="0.001", leverage=10)
+    result = run(replay_tool.replay, traded, "--verify", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["events_unpublished"] == 1
+    client = redis.Redis.from_url(traded.streams.url)
+    tip = traded.streams.events_tip(traded.keys)
+    client.xdel(traded.keys.events, event_id(*tip))
+    result = run(replay_tool.replay, traded, "--verify", "--json")
+    assert result.exit_code == 1
+    assert f"lack 1 outputs from {tip[0]}-{tip[1]} on" in json.loads(result.stdout)["trouble"]
+    client.delete(traded.keys.events)
+    client.close()
+    result = run(replay_tool.replay, traded, "--verify")
+    assert result.exit_code == 1
+    assert "the events end at 0-0 and lack" in result.stdout
+    assert run(replay_tool.replay, traded).exit_code == 0, "without --verify nobody asks for them"
 
 
 def test_replay_starts_the_redis_of_a_stopped_venue(traded: Scene, redis_own: RedisOwn) -> None:

@@ -1,4 +1,4 @@
-"""A whole venue under its supervisor: the link, restarts, the lock, the clean stop, no orphans."""
+"""A whole venue under its supervisor: the link, restarts, the locks, the clean stop, no orphans."""
 
 import json
 import os
@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.integration.conftest import REPOSITORY, VenueStart
+import pytest
+
+from scripts import plan, processes, supervisor
+from tests.integration.conftest import REPOSITORY, VenueStart, process_end
 
 PROCESSES = {"redis", "postgres", "simulator", "poller", "engine", "persister", "gateway"}
 
@@ -103,3 +106,72 @@ def test_a_killed_supervisor_leaves_nothing_behind(venue_process: VenueStart, tm
     assert eventually(lambda: not any(alive(pid) for pid in again["pids"].values()), 15)
     assert eventually(lambda: not (tmp_path / "two" / "lock").exists(), 5)
     assert not (tmp_path / "two" / "ready.json").exists()
+
+
+def supervisor_start(data_dir: Path, held_patience_s: float, log: Path) -> subprocess.Popen[bytes]:
+    """Start a venue whose supervisor waits only so long for a server of an earlier one."""
+    words = f"sys.exit(supervisor.main(plan.Options(pathlib.Path({str(data_dir)!r})), {held_patience_s}))"
+    command = [sys.executable, "-c", f"import pathlib, sys; from scripts import plan, supervisor; {words}"]
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        )
+
+
+def test_two_servers_never_share_a_folder(venue_process: VenueStart, tmp_path: Path) -> None:
+    """A start that waits for a frozen server of an earlier one says so, and ends without taking its lock away."""
+    ready = venue_process(data="three")
+    data_dir, frozen, log = Path(ready["data_dir"]), ready["pids"]["redis"], tmp_path / "start.txt"
+    lock = data_dir / "redis" / "lock"
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        os.kill(ready["supervisor"], signal.SIGKILL)
+        assert eventually(lambda: not any(alive(pid) for pid in ready["pids"].values() if pid != frozen), 10)
+        before = lock.stat()
+        second = supervisor_start(data_dir, 60.0, log)
+        assert eventually(lambda: f"pid {frozen} holds its files" in log.read_text())
+        second.send_signal(signal.SIGINT)
+        assert process_end(second) == 0
+        assert os.path.samestat(lock.stat(), before), "whoever does not hold a lock leaves it"
+        assert not (data_dir / "postgres.lock").exists()
+        third = supervisor_start(data_dir, 1.5, log)
+        assert process_end(third) == 1
+        assert f"an earlier redis server (pid {frozen}) still holds" in log.read_text()
+        assert os.path.samestat(lock.stat(), before)
+    finally:
+        os.kill(frozen, signal.SIGKILL)
+    again = venue_process(data="three")
+    assert again["venue"] == ready["venue"]
+    os.kill(again["supervisor"], signal.SIGINT)
+    assert eventually(lambda: not (data_dir / "lock").exists(), 15)
+    assert not lock.exists()
+    assert not (data_dir / "postgres.lock").exists()
+
+
+@pytest.mark.parametrize("code", [1, 3, 64, 70, 78])
+def test_what_no_restart_cures_waits_long(code: int, tmp_path: Path) -> None:
+    """A process that refuses or diverges waits long at once, however long it lived."""
+    child = processes.Child("engine", [sys.executable, "-c", f"raise SystemExit({code})"], tmp_path / "engine.log")
+    child.start()
+    assert child.process is not None
+    child.process.wait()
+    child.started_s -= 2 * processes.STABLE_S
+    lasting = code not in (1, 3)
+    delays = [child.delay_next_s() for _ in range(3)]
+    assert all(
+        delay == processes.LASTING_DELAY_S if lasting else delay <= processes.BACKOFF_FIRST_S for delay in delays
+    )
+
+
+def test_advice_is_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line that says what helps fits the console, right below the exit code."""
+    venue = supervisor.Supervisor(plan.Options(tmp_path))
+    for code, advice in processes.LASTING_ADVICE.items():
+        child = processes.Child("engine", [sys.executable, "-c", f"raise SystemExit({code})"], tmp_path / "engine.log")
+        child.start()
+        assert child.process is not None
+        child.process.wait()
+        venue.lost(child, child.delay_next_s())
+        shown = capsys.readouterr().out.splitlines()
+        assert shown[0].split() == ["engine", *f"ended with code {code}; again in 30.0 s".split()]
+        assert shown[-1].strip() == advice
