@@ -11,14 +11,12 @@ import os
 import signal
 import sys
 
-import uvicorn
-
-from gateway.app import app_build
 from gateway.desk import Desk, Gateway, Parts
 from gateway.limits import Limits
-from gateway.mail import MailFolder
+from gateway.mail import MailFolder, mail_keep, mail_print
 from gateway.readiness import VenueLost
 from gateway.secret import SecretError, secrets_read
+from gateway.server import server_build
 from shared import clock
 from shared.codes import RULES_VERSION
 from shared.database import Database, DatabaseError
@@ -32,17 +30,7 @@ HEARTBEAT_S = 1.0
 WAIT_S = 0.1
 WAIT_SAID_S = 5.0
 DATABASE_TIMEOUT_S = 2.0
-STOP_S = 5
 EXIT_OK, EXIT_VENUE_LOST, EXIT_CONFIGURATION = 0, 1, 64
-
-
-class Server(uvicorn.Server):
-    """uvicorn, stopped by us: its own handlers raise the signal again at the end, as if we had been killed."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        """Install no handlers."""
-        yield
 
 
 async def parts_build(settings: Settings) -> Parts:
@@ -52,33 +40,10 @@ async def parts_build(settings: Settings) -> Parts:
         StreamsAsync(settings.redis_url),
         StreamsAsync(settings.redis_url),
         await Database.connect(settings.database_url, timeout_s=DATABASE_TIMEOUT_S),
-        MailFolder(settings.data_dir / "mail"),
+        MailFolder(settings.data_dir / "mail", mail_keep if settings.environment == "production" else mail_print),
         clock.now_us,
         clock.monotonic_s,
         logger(NAME, settings.log_level),
-    )
-
-
-def server_build(gateway: Gateway) -> Server:
-    """Return the HTTP server of a gateway."""
-    settings = gateway.parts.settings
-    return Server(
-        uvicorn.Config(
-            app_build(gateway),
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=STOP_S,
-            backlog=2_048,
-        )
     )
 
 
@@ -190,6 +155,9 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    if settings.environment == "production":
+        where = str(settings.data_dir / "mail")
+        gateway.parts.log.warning("mail_not_sent", reason="sending comes in a later version", links_are_kept_in=where)
     gateway.parts.log.info("serving", host=settings.host, port=settings.port)
     try:
         await asyncio.wait({work_task, serve_task}, return_when=asyncio.FIRST_COMPLETED)
@@ -204,9 +172,20 @@ async def run(settings: Settings) -> int:
         gateway.parts.log.info("stopped")
 
 
+def production_fault(settings: Settings) -> str:
+    """Return why these settings may not serve other people, empty when they may."""
+    if settings.environment == "production" and not settings.base_url.startswith("https://"):
+        return "TIDEMARK_ENV=production needs a TIDEMARK_BASE_URL that begins with https://"
+    return ""
+
+
 def main() -> None:
     """Run the process."""
     settings = settings_read()
+    fault = production_fault(settings)
+    if fault:
+        logger(NAME, settings.log_level).error("settings_unusable", reason=fault)
+        sys.exit(EXIT_CONFIGURATION)
     with asyncio.Runner(loop_factory=_loop) as runner:
         code = runner.run(run(settings))
     sys.exit(code)

@@ -190,14 +190,18 @@ def token_of(call: Call) -> tuple[str | None, bool]:
 
 
 def cross_site_check(call: Call) -> None:
+    """Raise Refusal when another site's page makes this browser act; looking is not acting."""
+    if call.request.method not in SAFE_METHODS:
+        other_site_check(call)
+
+
+def other_site_check(call: Call) -> None:
     """
-    Raise Refusal when another site's page makes this browser act.
+    Raise Refusal when a request comes from another site's page, whatever its method.
 
     A request that states neither Sec-Fetch-Site nor Origin comes from no browser and passes.
     """
     request = call.request
-    if request.method in SAFE_METHODS:
-        return
     site = request.headers.get("sec-fetch-site")
     if site is not None and site != "same-origin":
         raise Refusal(GatewayCode.CROSS_SITE)

@@ -17,6 +17,8 @@ from shared.codes import ResultCode
 from shared.streams import Appended, AppendStatus, EventsEntry, Keys, StreamsAsync, StreamsError
 
 CHUNKS_MAX = 64
+APPENDS_MAX = 1_024  # begun and not ended; beyond it nothing is begun
+APPEND_GRACE_S = 0.1  # after its deadline an append that was not sent says so within this
 
 
 class Instruction(NamedTuple):
@@ -81,11 +83,17 @@ class WaitingRoom:
         return Outcome(cause, cause.seq)
 
     async def _append(self, instruction: Instruction, deadline_s: float) -> Appended:
-        """Return what became of the append; one that hangs is left to end by itself, never cancelled half sent."""
-        task = asyncio.ensure_future(self._streams.append(self._keys, instruction.entry()))
+        """
+        Return what became of the append: REFUSED when it was not sent by the deadline, for then it never will be.
+
+        One that was sent and hangs is left to end by itself, never cancelled half sent.
+        """
+        if len(self._appends) >= APPENDS_MAX:
+            return Appended(AppendStatus.REFUSED, 0, "APPENDS_WAITING_MAX")
+        task = asyncio.ensure_future(self._streams.append(self._keys, instruction.entry(), deadline_s))
         self._appends.add(task)
         task.add_done_callback(self._append_done)
-        await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()))
+        await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()) + APPEND_GRACE_S)
         if not task.done():
             return Appended(AppendStatus.UNKNOWN, 0)
         return task.result()

@@ -2,8 +2,8 @@
 The one tail of the events stream that a gateway keeps: who waits for which seq, what touched whom last.
 
 It starts at the stream's end. An entry that nobody waits for is never parsed; of every entry the accounts touched are
-noted, for read-your-own-writes. The chain of `p` is checked on every entry: a break means that something was not seen,
-so all that is known of "last touched" before it is forgotten.
+noted, for read-your-own-writes. The chain of `p` is checked on every entry. A break is all right only where the stream
+was trimmed beyond what was read: then "last touched" is forgotten. Any other is a history that is not the one we read.
 """
 
 import asyncio
@@ -52,16 +52,18 @@ class Tail:
         self.position: Position = (0, 0)
         self.floor: Position = (0, 0)  # what touched whom is known from here on
         self.connected = False
-        self.breaks = 0
         self._touched: dict[int, Position] = {}
         self._waiters: dict[int, tuple[str, asyncio.Future[Cause]]] = {}
         self._partial: dict[int, list[EventsEntry]] = {}
         self._in_flight = 0
         self._kept: OrderedDict[Position, EventsEntry] = OrderedDict()
         self._digest = b""  # of the entry at `position`, the witness of what was read
+        self._losses = 0  # of the client, when the witness was last found
+        self._trimmed = False  # the stream begins behind `position`: the next entry may follow one that is gone
 
     async def start(self) -> None:
         """Place the tail at the stream's end."""
+        self._losses = self._streams.losses
         self.position = self.floor = await self._streams.events_tip(self._keys)
         entries = await self._streams.range_events(self._keys, self.position, self.position, 1)
         self._digest = events_digest(entries[0]) if entries else b""
@@ -79,6 +81,9 @@ class Tail:
                     self.connected = True
                     self._log.info("tail_resumed", seq=self.position[0])
                 entries = await self._streams.read_events(self._keys, self.position, READ_COUNT, READ_BLOCK_MS)
+                if self._streams.losses != self._losses or (entries and not self._follows(entries[0])):
+                    # A connection broke meanwhile: these entries may come from a server that lost what was read.
+                    await self._witness_check()
             except StreamsError as error:
                 if self.connected:
                     self._log.warning("tail_lost", seq=self.position[0], reason=str(error))
@@ -91,29 +96,53 @@ class Tail:
 
     async def _witness_check(self) -> None:
         """Raise HistoryWentBack unless the stream still holds the entry read last, or has been trimmed beyond it."""
-        if self.position == (0, 0):
-            return
-        entries = await self._streams.range_events(self._keys, self.position, self.position, 1)
-        if entries:
-            if self._digest and events_digest(entries[0]) != self._digest:
+        losses = self._streams.losses
+        if self.position != (0, 0):
+            entries = await self._streams.range_events(self._keys, self.position, self.position, 1)
+            if not entries:
+                await self._absent_check()
+            elif self._digest and events_digest(entries[0]) != self._digest:
                 text = f"events entry {self.position[0]}-{self.position[1]} has other bytes than the gateway has read"
                 raise HistoryWentBack(text, stream="events", remembered=list(self.position))
+        self._losses = losses
+
+    async def _absent_check(self) -> None:
+        """Raise HistoryWentBack unless the entry read last lies before all that the stream holds."""
+        first = await self._streams.events_first(self._keys)
+        if first > self.position:
+            self._trimmed = True
             return
         tip = await self._streams.events_tip(self._keys)
-        if tip < self.position:
+        text = (
+            f"the events hold {first[0]}-{first[1]} to {tip[0]}-{tip[1]},"
+            f" but not {self.position[0]}-{self.position[1]}, which the gateway has read"
+        )
+        raise HistoryWentBack(text, stream="events", remembered=list(self.position), first=list(first), tip=list(tip))
+
+    def _follows(self, entry: EventsEntry) -> bool:
+        """Return whether an entry names the one read last as the one before it."""
+        return self.position == (0, 0) or entry.previous == event_id(*self.position)
+
+    def _gap_take(self, entry: EventsEntry) -> None:
+        """Forget what may be outdated when trimming took entries unread; raise HistoryWentBack for any other gap."""
+        if not self._trimmed:
+            previous = entry.previous.decode("ascii", "replace")
             text = (
-                f"the events end at {tip[0]}-{tip[1]}, but the gateway has read {self.position[0]}-{self.position[1]}"
+                f"events entry {entry.seq}-{entry.chunk} follows {previous!r},"
+                f" but the gateway has read {self.position[0]}-{self.position[1]} before it"
             )
-            raise HistoryWentBack(text, stream="events", remembered=list(self.position), tip=list(tip))
+            found = [entry.seq, entry.chunk]
+            raise HistoryWentBack(text, stream="events", remembered=list(self.position), found=found, previous=previous)
+        self._touched.clear()
+        self.floor = (entry.seq, entry.chunk)
+        self._log.warning("events_trimmed_unread", seq=entry.seq, after=self.position[0])
 
     def take(self, entry: EventsEntry) -> None:
-        """Note whom the entry touched and answer whoever waits for it."""
+        """Note whom the entry touched and answer whoever waits for it; raises HistoryWentBack when it cannot follow."""
         place = (entry.seq, entry.chunk)
-        if self.position != (0, 0) and entry.previous != event_id(*self.position):
-            self.breaks += 1
-            self._touched.clear()
-            self.floor = place
-            self._log.error("events_chain_broken", seq=entry.seq, after=self.position[0])
+        if not self._follows(entry):
+            self._gap_take(entry)
+        self._trimmed = False
         self.position = place
         self._digest = events_digest(entry)
         if entry.accounts:

@@ -1,6 +1,7 @@
 """The environment, read once into one frozen struct; the only reader of it."""
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ NAMES = {
     "TIDEMARK_PORT": "port",
     "TIDEMARK_BASE_URL": "base_url",
     "TIDEMARK_CORS_ORIGINS": "cors_origins",
+    "TIDEMARK_PROXIES": "proxies",
     "TIDEMARK_SECRET_FILE": "secret_file",
     "TIDEMARK_MAIL": "mail",
     "TIDEMARK_FEED_URL": "feed_url",
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8080
     base_url: str = ""  # as users see it, in links; empty: http://127.0.0.1:PORT
     cors_origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For is believed; no others' is
     secret_file: Path = Path()  # empty: <data_dir>/secret
     mail: Literal["console"] = "console"  # every mail is a file in <data_dir>/mail as well
     feed_url: str = FEED_URL_LIVE
@@ -76,7 +79,7 @@ def settings_read(environment: Mapping[str, str] | None = None) -> Settings:
         text = source.get(name, "").strip()
         if not text:
             continue
-        if field in ("cors_origins", "markets"):
+        if field in ("cors_origins", "markets", "proxies"):
             values[field] = [part.strip() for part in text.split(",") if part.strip()]
         elif field not in ("data_dir", "secret_file"):
             values[field] = text
@@ -95,6 +98,11 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
     secret = source.get("TIDEMARK_SECRET_FILE")
     if not settings.markets or len(set(settings.markets)) != len(settings.markets):
         raise SettingsError("TIDEMARK_MARKETS must name each market once.")
+    for proxy in settings.proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise SettingsError(f"TIDEMARK_PROXIES: {proxy!r} is no address and no network.") from None
     return msgspec.structs.replace(
         settings,
         data_dir=data_dir,

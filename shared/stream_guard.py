@@ -5,6 +5,7 @@ No I/O: a conversation is a generator that yields Requests and is sent their rep
 drive it. An error reply arrives as a ServerError value; an exchange that failed is raised at the yield.
 """
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -42,6 +43,7 @@ class Request(NamedTuple):
     settled: bool = False  # not sent after a lost connection, before a request that settles
     settles: bool = False  # shows the caller where the events stand
     block_ms: int = 0  # how long the server may rightly stay silent
+    deadline_s: float = math.inf  # of the monotonic clock: not sent later, and a question not waited for longer
 
 
 @dataclass
@@ -97,6 +99,15 @@ class Client:
         self.losses += 1
         self.settled = False
 
+    def patience_s(self, request: Request) -> float:
+        """Return how long to wait for the answers; raises StreamsDown when it is too late to send the request."""
+        left_s = request.deadline_s - self.guard.monotonic_s()
+        if left_s <= 0:
+            raise StreamsDown("not sent: its time has passed")
+        patience_s = self.timeout_s + request.block_ms / 1_000
+        # What is written was sent: only its own time-out says when nothing more is to be expected.
+        return patience_s if request.writes else min(patience_s, left_s)
+
     def settled_check(self, request: Request) -> None:
         """Raise when a connection was lost and nobody has looked at the streams since."""
         if request.settled and not self.settled:
@@ -141,7 +152,7 @@ def json_read(text: bytes | None) -> Any:
         return (text or b"").decode("utf-8", "replace")
 
 
-def guard_check(talk: Talk, keys: Keys) -> Conversation[str]:
+def guard_check(talk: Talk, keys: Keys, deadline_s: float = math.inf) -> Conversation[str]:
     """
     Return why nothing may be appended now, "" when it may.
 
@@ -161,7 +172,8 @@ def guard_check(talk: Talk, keys: Keys) -> Conversation[str]:
             ["GET", keys.leader],
             ["EXISTS", keys.refused],
             ["GET", VENUE_POINTER],
-        ]
+        ],
+        deadline_s=deadline_s,
     )
     answered_us = guard.clock_us()
     for reply in replies:

@@ -5,6 +5,7 @@ Pure generators in the sense of `stream_guard.py`; `streams.py` turns each into 
 the same name. Every verb takes a Talk first, which the transports supply.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,9 +89,13 @@ def server_info(talk: Talk) -> Conversation[dict[str, Any]]:
 # -- the log
 
 
-def append(talk: Talk, keys: Keys, fields: Fields) -> Conversation[Appended]:
-    """Append one entry to the log, as every producer does; see guard_check for when nothing is appended."""
-    [appended] = yield from append_guarded(talk, keys, [fields], named=True)
+def append(talk: Talk, keys: Keys, fields: Fields, deadline_s: float = math.inf) -> Conversation[Appended]:
+    """
+    Append one entry to the log, as every producer does; see guard_check for when nothing is appended.
+
+    What is not sent by `deadline_s` of the monotonic clock is never sent: REFUSED, UNREACHABLE.
+    """
+    [appended] = yield from append_guarded(talk, keys, [fields], True, deadline_s)
     return appended
 
 
@@ -105,10 +110,12 @@ def append_engine(talk: Talk, keys: Keys, fields: Fields) -> Conversation[Append
     return appended
 
 
-def append_guarded(talk: Talk, keys: Keys, entries: Sequence[Fields], named: bool) -> Conversation[list[Appended]]:
+def append_guarded(
+    talk: Talk, keys: Keys, entries: Sequence[Fields], named: bool, deadline_s: float = math.inf
+) -> Conversation[list[Appended]]:
     """Return the outcome of each append; never raises, because each failure has a status of its own."""
     try:
-        reason = yield from guard_check(talk, keys)
+        reason = yield from guard_check(talk, keys, deadline_s)
     except StreamsDown:
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     if reason and (named or reason not in ENGINE_EXEMPT):
@@ -117,7 +124,7 @@ def append_guarded(talk: Talk, keys: Keys, entries: Sequence[Fields], named: boo
         ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
     ]
     try:
-        replies = yield from transaction(commands)
+        replies = yield from transaction(commands, deadline_s=deadline_s)
     except StreamsDown:
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     except StreamsUnknown:
@@ -126,7 +133,7 @@ def append_guarded(talk: Talk, keys: Keys, entries: Sequence[Fields], named: boo
     if any(outcome.status is AppendStatus.REFUSED for outcome in outcomes):
         # The next append looks at everything again, the pointer first of all; so does this refusal.
         talk.guard.checked_s = float("-inf")
-        if (yield from venue_is_another(keys)):
+        if (yield from venue_is_another(keys, deadline_s)):
             return [item._replace(reason="VENUE_CHANGED") if item.seq == 0 else item for item in outcomes]
     return outcomes
 
@@ -140,10 +147,10 @@ def append_outcome(reply: Any) -> Appended:
     return Appended(AppendStatus.ACCEPTED, seq_of_log_id(reply))
 
 
-def venue_is_another(keys: Keys) -> Conversation[bool]:
+def venue_is_another(keys: Keys, deadline_s: float) -> Conversation[bool]:
     """Return whether the pointer names another venue; False when that cannot be asked."""
     try:
-        [pointer] = yield Request([["GET", VENUE_POINTER]])
+        [pointer] = yield Request([["GET", VENUE_POINTER]], deadline_s=deadline_s)
     except StreamsDown:
         return False
     return isinstance(pointer, bytes) and pointer != keys.venue.encode()
@@ -247,13 +254,15 @@ def events_first(talk: Talk, keys: Keys) -> Conversation[tuple[int, int]]:
 # -- parts
 
 
-def transaction(commands: Sequence[Command], settled: bool = False) -> Conversation[list[Any]]:
+def transaction(
+    commands: Sequence[Command], settled: bool = False, deadline_s: float = math.inf
+) -> Conversation[list[Any]]:
     """Return each command's reply from one MULTI/EXEC, the same error for all when it was refused as a whole."""
     if len(commands) == 1:
-        return (yield Request(commands, writes=True, settled=settled))
+        return (yield Request(commands, writes=True, settled=settled, deadline_s=deadline_s))
     if not commands:
         return []
-    replies = yield Request([MULTI, *commands, EXEC], writes=True, settled=settled)
+    replies = yield Request([MULTI, *commands, EXEC], writes=True, settled=settled, deadline_s=deadline_s)
     results = replies[-1]
     if not isinstance(results, ServerError):
         return results

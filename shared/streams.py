@@ -157,7 +157,7 @@ class Streams(Client):
         """Return the replies to one request; StreamsDown when it was certainly not applied."""
         self.open(request)
         connection = self.connection
-        timeout_s = self.timeout_s + request.block_ms / 1_000
+        timeout_s = self.patience_s(request)
         replies: list[Any] = []
         try:
             connection.send_packed_command([pack(request.commands)], check_health=False)
@@ -249,9 +249,23 @@ class StreamsAsync(Client):
             connection, _link = self.idle.pop()
             await hang_up(connection)
 
-    async def converse(self, verb: Callable[[Link], Conversation[T]]) -> T:
-        """Drive one verb to its result on one connection."""
-        async with self.room:
+    async def append(self, keys: Keys, fields: Fields, deadline_s: float = math.inf) -> Appended:
+        """Append one entry, as `stream_verbs.append`; having found no connection in time is REFUSED as well."""
+        try:
+            return await self.converse(
+                lambda link: stream_verbs.append(Talk(self.guard, link), keys, fields, deadline_s), deadline_s
+            )
+        except StreamsDown:
+            return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+
+    async def converse(self, verb: Callable[[Link], Conversation[T]], deadline_s: float = math.inf) -> T:
+        """Drive one verb to its result on one connection; StreamsDown when none gets free in time."""
+        try:
+            async with asyncio.timeout(min(self.timeout_s, deadline_s - self.guard.monotonic_s())):
+                await self.room.acquire()
+        except TimeoutError:
+            raise StreamsDown("no connection got free in time") from None
+        try:
             connection, link = await self.take()
             conversation = verb(link)
             try:
@@ -270,6 +284,8 @@ class StreamsAsync(Client):
                     await hang_up(connection)
                 elif connection.is_connected:
                     self.idle.append((connection, link))
+        finally:
+            self.room.release()
 
     async def take(self) -> tuple[Any, Link]:
         """Return an idle connection that is still alive, or a new one that is not open yet."""
@@ -288,10 +304,11 @@ class StreamsAsync(Client):
     async def exchange(self, connection: Any, link: Link, request: Request) -> list[Any]:
         """Return the replies to one request; StreamsDown when it was certainly not applied."""
         self.settled_check(request)
-        await self.open(connection, link)
+        await self.open(connection, link, request.deadline_s)
+        patience_s = self.patience_s(request)
         replies: list[Any] = []
         try:
-            async with asyncio.timeout(self.timeout_s + request.block_ms / 1_000):
+            async with asyncio.timeout(patience_s):
                 await connection.send_packed_command([pack(request.commands)], check_health=False)
                 while len(replies) < len(request.commands):
                     try:
@@ -309,13 +326,13 @@ class StreamsAsync(Client):
         self.settled = self.settled or request.settles
         return replies
 
-    async def open(self, connection: Any, link: Link) -> None:
+    async def open(self, connection: Any, link: Link, deadline_s: float = math.inf) -> None:
         """Have the connection open."""
         if connection.is_connected:
             return
         link.run_id = ""
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(min(CONNECT_TIMEOUT_S, deadline_s - self.guard.monotonic_s())):
                 await connection.connect()
         except FAILED as error:
             await hang_up(connection)
@@ -344,7 +361,6 @@ class StreamsAsync(Client):
     venue = awaiting(stream_verbs.venue)
     venue_set = awaiting(stream_verbs.venue_set)
     server_info = awaiting(stream_verbs.server_info)
-    append = awaiting(stream_verbs.append)
     append_many = awaiting(stream_verbs.append_many)
     append_engine = awaiting(stream_verbs.append_engine)
     genesis = awaiting(stream_verbs.genesis)

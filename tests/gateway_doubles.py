@@ -147,6 +147,7 @@ class FakeStreams:
         self.applied = asyncio.Event()
         self.impatient = False  # reads return empty-handed at once
         self.counter = 0
+        self.losses = 0
         self.venue_name: str | None = VENUE
         self.entry_add([(b"ts", b"1"), (b"genesis", orjson.dumps(GENESIS))])
         self.publish(1, [{"e": "market_changed", **GENESIS["markets"][0], "state": "open"}])  # type: ignore[index]
@@ -182,7 +183,7 @@ class FakeStreams:
         if self.down:
             raise StreamsDown("refused")
 
-    async def append(self, _keys: Keys, fields: list[tuple[bytes, bytes]]) -> Appended:
+    async def append(self, _keys: Keys, fields: list[tuple[bytes, bytes]], _deadline_s: float) -> Appended:
         """Append and, unless silent, apply at once: the answer is in the stream before the caller knows its seq."""
         if self.down:
             return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
@@ -223,6 +224,11 @@ class FakeStreams:
         """Return the newest place."""
         self._check()
         return (self.events[-1].seq, self.events[-1].chunk) if self.events else (0, 0)
+
+    async def events_first(self, _keys: Keys) -> tuple[int, int]:
+        """Return the oldest place that is held."""
+        self._check()
+        return (self.events[0].seq, self.events[0].chunk) if self.events else (0, 0)
 
     async def get_json(self, key: str) -> Any:
         """Return a value."""

@@ -51,7 +51,7 @@ async def assets_show(call: Call) -> Response:
 
 async def positions_show(call: Call) -> Response:
     """Answer the open positions with mark and unrealised PnL."""
-    market = call.query("market").get("market")
+    market = market_read(call, call.query("market"))
     view = await call.desk.views.account(call.session.account_id)
     rows = [position for position in view.positions if market in (None, position["market"])]
     marks = await call.desk.views.price_marks({position["market"] for position in rows})
@@ -61,7 +61,7 @@ async def positions_show(call: Call) -> Response:
 
 async def orders_show(call: Call) -> Response:
     """Answer the live orders: resting ones and dormant triggers."""
-    market = call.query("market").get("market")
+    market = market_read(call, call.query("market"))
     view = await call.desk.views.account(call.session.account_id)
     items = [order for order in view.orders if market in (None, order["market"])]
     return json_answer(call, page(items) | view.stamp() | {"env": ENVIRONMENT})
@@ -73,7 +73,7 @@ async def history_orders_show(call: Call) -> Response:
     wanted = Page(
         limit=number_read("limit", query.get("limit"), 1, LIMIT_MAX, LIMIT_DEFAULT),
         before=cursor_read(query.get("cursor")),
-        market=query.get("market"),
+        market=market_read(call, query),
     )
     wait_seq = number_read("wait_seq", query.get("wait_seq"), 0, 2**62, 0)
     parts = call.desk.parts
@@ -110,6 +110,14 @@ def value_body(value: Valuation) -> dict[str, Any]:
 def page(items: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a whole list as one page."""
     return {"items": items, "next_cursor": None}
+
+
+def market_read(call: Call, query: dict[str, str]) -> str | None:
+    """Return the market that the query names, None without one; raises Refusal when this venue has no such market."""
+    market = query.get("market")
+    if market is not None and call.desk.markets.one(market) is None:
+        raise Refusal(GatewayCode.QUERY_INVALID, {"parameter": "market", "expected": "a market of this venue"})
+    return market
 
 
 def number_read(name: str, text: str | None, low: int, high: int, default: int) -> int:

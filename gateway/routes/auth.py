@@ -7,7 +7,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway import pages, schemas
 from gateway.auth import SESSION_SECONDS
-from gateway.calls import Call, cross_site_check, json_answer, refuse
+from gateway.calls import Call, cross_site_check, json_answer, other_site_check, refuse
 from gateway.errors import ERRORS, GatewayCode, Refusal
 from gateway.limits import LimitName
 from gateway.links import SignedIn, address_read
@@ -44,6 +44,7 @@ async def verify_get(call: Call) -> Response:
     """Consume the link for a program that says so exactly; show everyone else a page that consumes nothing."""
     token = call.request.query_params.get("token", "")
     if call.request.method == "GET" and call.request.headers.get("accept") == "application/json":
+        other_site_check(call)  # a GET, but one that acts
         return signed_in_answer(call, await consume(call, token))
     address = ""
     if 0 < len(token) <= TOKEN_LENGTH_MAX:

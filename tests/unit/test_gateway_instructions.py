@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from gateway import instructions
 from gateway.errors import Refusal
 from gateway.identity import request_id_fresh
 from gateway.instructions import Instruction, WaitingRoom
 from gateway.tail import HistoryWentBack, Tail
-from shared.streams import AppendStatus, event_id
+from shared.streams import Appended, AppendStatus, event_id
 from tests.gateway_doubles import MARKET, NOW_US, Clock, EngineToy, FakeStreams, Log, events_entry, eventually
 from tests.gateway_house import House
 
@@ -129,16 +130,53 @@ async def test_tail_notes_whom_entries_touch_without_parsing() -> None:
     assert (tail.touched(105), tail.touched(106), tail.touched(107)) == ((9, 0), (9, 0), (1, 0))
 
 
-async def test_a_broken_chain_forgets_what_was_known() -> None:
-    """When an entry's predecessor is not the one read last, everything before it counts as unseen."""
+async def test_a_broken_chain_is_refused() -> None:
+    """An entry whose predecessor is not the one read last ends the process: what lies between was never seen."""
     streams, log = FakeStreams(EngineToy(), Clock()), Log()
     tail = tail_of(streams, log)
     await tail.start()
     tail.take(events_entry(5, [{"e": "x", "account": 105}], event_id(1, 0), NOW_US))
-    tail.take(events_entry(9, [{"e": "x", "account": 106}], event_id(7, 0), NOW_US))
-    assert tail.breaks == 1
-    assert tail.touched(105) == (9, 0)
-    assert log.lines[-1][0] == "events_chain_broken"
+    with pytest.raises(HistoryWentBack, match="9-0 follows"):
+        tail.take(events_entry(9, [{"e": "x", "account": 106}], event_id(7, 0), NOW_US))
+    assert (tail.position, tail.touched(105)) == ((5, 0), (5, 0))
+
+
+async def test_trimmed_beyond_what_was_read_is_no_loss() -> None:
+    """Where the stream begins after the entry read last, reading goes on there, and what was known is forgotten."""
+    streams, log = FakeStreams(EngineToy(), Clock()), Log()
+    tail = tail_of(streams, log)
+    await tail.start()
+    tail.take(events_entry(5, [{"e": "x", "account": 105}], event_id(1, 0), NOW_US))
+    streams.events = [events_entry(9, [{"e": "x", "account": 106}], event_id(8, 0), NOW_US)]
+    reading = asyncio.ensure_future(tail.run())
+    await eventually(lambda: tail.position == (9, 0))
+    assert (tail.touched(105), log.lines[-1][0]) == ((9, 0), "events_trimmed_unread")
+    streams.publish(10, [])
+    await eventually(lambda: tail.position == (10, 0))
+    streams.events.append(events_entry(12, [], event_id(11, 0), NOW_US))
+    streams.applied.set()
+    with pytest.raises(HistoryWentBack):
+        await reading
+
+
+async def test_a_waiting_append_is_refused_beyond_the_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With as many appends under way as there may be, the next is refused at once, for certain."""
+    monkeypatch.setattr(instructions, "APPENDS_MAX", 2)
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
+        gate = asyncio.Event()
+
+        async def hang(*_arguments: Any) -> Any:
+            await gate.wait()
+            return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+
+        house.streams.append = hang  # type: ignore[method-assign]
+        for _ in range(2):
+            assert (await house.desk.room.send(instruction())).cause is None
+        with pytest.raises(Refusal) as refused:
+            await house.desk.room.send(instruction())
+        assert refused.value.detail["reason"] == "APPENDS_WAITING_MAX"
+        gate.set()
+        await eventually(lambda: not house.desk.room._appends)
 
 
 async def test_the_tail_resumes_where_it_stopped() -> None:
@@ -161,7 +199,7 @@ async def test_the_tail_resumes_where_it_stopped() -> None:
     reading.cancel()
 
 
-@pytest.mark.parametrize("loss", ["cut", "changed", "deleted in silence"])
+@pytest.mark.parametrize("loss", ["cut", "changed", "deleted in silence", "replaced", "replaced unseen"])
 async def test_a_history_that_went_back_is_refused(loss: str) -> None:
     """When the stream lost or changed what this process has read, it stops instead of reading on."""
     streams, log = FakeStreams(EngineToy(), Clock()), Log()
@@ -172,5 +210,12 @@ async def test_a_history_that_went_back_is_refused(loss: str) -> None:
     streams.impatient = True
     if loss == "changed":
         streams.events.append(events_entry(5, [{"e": "other"}], event_id(1, 0), NOW_US))
+    if loss.startswith("replaced"):
+        # The lost tail was written anew, past the entry that was read: only its absence tells.
+        streams.events += [events_entry(4, [], event_id(1, 0), NOW_US), events_entry(7, [], event_id(4, 0), NOW_US)]
+    if loss == "replaced unseen":
+        # The client found its idle connection broken and opened another by itself; the next entry claims to follow.
+        streams.events[-1] = events_entry(7, [], event_id(5, 0), NOW_US)
+        tail.connected, streams.losses = True, 1
     with pytest.raises(HistoryWentBack):
         await tail.run()

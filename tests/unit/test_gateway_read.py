@@ -104,6 +104,17 @@ def _tip(house: House) -> bytes:
     return event_id(house.streams.events[-1].seq, house.streams.events[-1].chunk)
 
 
+@pytest.mark.parametrize("path", ["history/orders", "positions", "orders"])
+@pytest.mark.parametrize("market", ["%00", "ETH_USDC_PERP", ""])
+async def test_a_market_that_is_not_ours_is_refused(tmp_path: Path, path: str, market: str) -> None:
+    """What is no market of this venue is refused as such, whatever characters it has."""
+    async with House(tmp_path) as house:
+        caller = await house.sign_in()
+        answer = await house.client.get(f"/api/v1/account/{path}?market={market}", headers=caller)
+        assert (answer.status_code, answer.json()["code"]) == (400, "QUERY_INVALID")
+        assert answer.json()["detail"]["parameter"] == "market"
+
+
 async def test_history_is_paged_filtered_and_says_how_complete_it_is(tmp_path: Path) -> None:
     """Closed orders come newest first, page by page without gap or repeat, own ones only."""
     async with House(tmp_path) as house:
@@ -124,8 +135,8 @@ async def test_history_is_paged_filtered_and_says_how_complete_it_is(tmp_path: P
             assert all("account" not in row and row["seq"] for row in body["items"])
             cursor = body["next_cursor"]
         assert seen == [6, 5, 4, 3, 2, 1, 0]
-        other = await house.client.get("/api/v1/account/history/orders?market=ETH_USDC_PERP", headers=caller)
-        assert other.json()["items"] == []
+        path = f"/api/v1/account/history/orders?market={MARKET}"
+        assert len((await house.client.get(path, headers=caller)).json()["items"]) == 7
         for query in ("limit=501", "limit=0", "limit=x", "cursor=!!", "cursor=YQ", "colour=1", "limit=1&limit=2"):
             answer = await house.client.get(f"/api/v1/account/history/orders?{query}", headers=caller)
             assert (answer.status_code, answer.json()["code"]) == (400, "QUERY_INVALID"), query

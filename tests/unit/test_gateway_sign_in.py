@@ -36,6 +36,28 @@ async def test_program_signs_in_by_get_with_json_alone(tmp_path: Path) -> None:
         assert (await house.client.get("/api/v1/account")).json()["equity"] == "5000.000000"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
+    ],
+)
+async def test_another_site_cannot_sign_a_browser_in_by_get(tmp_path: Path, headers: dict[str, str]) -> None:
+    """The GET that consumes obeys the rules of POST: another site's page cannot put its own session into a browser."""
+    async with House(tmp_path) as house:
+        token = await house.link()
+        answer = await house.client.get(VERIFY, params={"token": token}, headers=JSON | headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "CROSS_SITE")
+        assert "set-cookie" not in answer.headers
+        shown = await house.client.get(VERIFY, params={"token": token}, headers=headers)
+        assert shown.status_code == 200, "a link in a mail is followed from another site: the page shows all the same"
+        own = {"Sec-Fetch-Site": "same-origin", "Origin": "http://127.0.0.1:8080"}
+        assert (await house.client.get(VERIFY, params={"token": token}, headers=JSON | own)).status_code == 200
+
+
 async def test_production_cookies_are_host_bound_and_secure(tmp_path: Path) -> None:
     """Outside development the cookie is `__Host-`, Secure, and strict transport is demanded."""
     changes = {"TIDEMARK_ENV": "production", "TIDEMARK_BASE_URL": "https://venue.example"}
