@@ -2,7 +2,7 @@
 Scales, and the exact conversion between decimal text and integers; pure.
 
 Outside speaks decimal text, inside speaks integers. A text either converts exactly or is refused by name; nothing here
-ever rounds, except `ppb_parse`, which the venue's funding text (up to 28 digits) needs.
+ever rounds, except `ppb_parse` and `decimal_parse_long`, which the exchange's longer texts need.
 """
 
 import re
@@ -12,8 +12,6 @@ PPM = 1_000_000
 PPB = 1_000_000_000
 E6 = 1_000_000
 E12 = 1_000_000_000_000
-US_PER_MS = 1_000
-US_PER_S = 1_000_000
 
 _DECIMAL = re.compile(r"(-?)(0|[1-9][0-9]{0,14})(?:\.([0-9]{1,12}))?", re.ASCII)
 _LONG_DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,40})?(?:[eE]-?[0-9]{1,2})?", re.ASCII)

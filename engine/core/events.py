@@ -1,5 +1,5 @@
 """
-The output buffer: one `emit_*` per event kind; reads the state, writes `events` alone.
+The output buffer: one `emit_*` per event kind; reads the state, writes `events` and the fill counter.
 
 An event carries its market's scales, so that it can be printed long after the state has moved on. Accounts below 100
 (the venue's own) have no post-images and no ledger legs.

@@ -16,16 +16,19 @@ from shared.codes import CloseReason, OrderKind, OrderStatus, PositionKind, Side
 @kernel
 def taker_plan(state, market_row, account_row, position_row, side_sign, lots, price_ticks, rate_ppm, leverage):
     """Plan a taker fill of an account onto a position, ROW_NONE for a new one. Writes: state.plan."""
-    lots_now = cost_e6 = margin_e6 = int64(0)
-    if position_row != ROW_NONE:
-        position = state.positions[position_row]
-        lots_now = position.lots
-        cost_e6 = position.cost_e6
-        margin_e6 = position.margin_e6
-    free_e6 = state.accounts[account_row].free_e6
-    market = state.markets[market_row]
+    position = state.positions[position_row]  # ROW_NONE is a row of zeros: nothing is held
     matching.plan_taker(
-        state.plan, market, lots_now, cost_e6, margin_e6, free_e6, side_sign, lots, price_ticks, rate_ppm, leverage
+        state.plan,
+        state.markets[market_row],
+        position.lots,
+        position.cost_e6,
+        position.margin_e6,
+        state.accounts[account_row].free_e6,
+        side_sign,
+        lots,
+        price_ticks,
+        rate_ppm,
+        leverage,
     )
 
 
@@ -113,20 +116,15 @@ def maker_execute(state, row):
     account_row = tables.account_row(int64(order.account_id))
     market_row = int64(order.market_id) - 1
     position_row = int64(state.account_links[account_row].net[market_row])
-    lots_now = cost_e6 = margin_e6 = int64(0)
-    if position_row != ROW_NONE:
-        position = state.positions[position_row]
-        lots_now = position.lots
-        cost_e6 = position.cost_e6
-        margin_e6 = position.margin_e6
+    position = state.positions[position_row]  # ROW_NONE is a row of zeros: nothing is held
     lots = order.qty_lots - order.qty_filled_lots
     price_ticks = int64(order.price_ticks)
     matching.plan_maker(
         state.plan,
         state.markets[market_row],
-        lots_now,
-        cost_e6,
-        margin_e6,
+        position.lots,
+        position.cost_e6,
+        position.margin_e6,
         state.accounts[account_row].free_e6,
         orders.side_sign(int64(order.side)),
         lots,
