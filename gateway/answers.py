@@ -24,6 +24,7 @@ LISTS = {
     "closed_position": "closed_positions",
     "order_changed": "orders",
     "closed_order": "closed_orders",
+    "account_market_changed": "leverages",
 }
 _CODE_FOREIGN = ErrorRow(422, "The venue refused the instruction.", Retry.NEVER)
 
@@ -43,7 +44,7 @@ def outcome_body(cause: Cause) -> dict[str, Any]:
     """Return what happened: result, ids, seq, and the account's own events of the same entry."""
     response = cause.response
     body: dict[str, Any] = {"result": response["result"], "request_id": response["request_id"]}
-    for name in ("order_id", "position_id"):
+    for name in ("results", "order_id", "position_id"):
         if name in response:
             body[name] = response[name]
     body["seq"] = str(cause.seq)
@@ -54,7 +55,7 @@ def outcome_body(cause: Cause) -> dict[str, Any]:
         if event["e"] in LISTS:
             body[LISTS[event["e"]]].append({key: value for key, value in event.items() if key not in ("e", "account")})
         elif event["e"] == "account_changed":
-            body["balance"] = {"free": event["free"], "reserved": event["reserved"]}
+            body["balance"] = {key: value for key, value in event.items() if key not in ("e", "account")}
     body["env"] = ENVIRONMENT
     return body
 

@@ -25,7 +25,9 @@ from gateway.views import Views
 from shared.codes import ResultCode
 from shared.database import Database
 from shared.settings import Settings
-from shared.streams import Keys, StreamsAsync
+from shared.streams import Keys, StreamsAsync, StreamsError
+
+CONFIGURATION_PAUSE_S = 1.0
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Desk:
         self.venue = venue
         self.keys = Keys(venue)
         self.markets = Markets()
-        self.tail = Tail(parts.streams_tail, self.keys, parts.log, self.markets.changed)
+        self.tail = Tail(parts.streams_tail, self.keys, parts.log, self.markets.configured)
         self.room = WaitingRoom(parts.streams, self.keys, self.tail, settings.response_timeout_s, parts.monotonic_s)
         self.views = Views(parts.streams, self.keys, self.tail, parts.monotonic_s)
         self.sessions = Sessions(secrets, venue, parts.database, parts.now_us, parts.monotonic_s)
@@ -80,6 +82,19 @@ class Desk:
             group.create_task(self.tail.run())
             group.create_task(self.links.run())
             group.create_task(self.watch.run())
+            group.create_task(self.configuration_follow())
+
+    async def configuration_follow(self) -> None:
+        """Take what was configured before this gateway's tail began, until the view reader has come as far."""
+        cursor = (-1, 0)
+        while cursor < self.tail.floor:
+            try:
+                cursor, fields = await self.views.configuration()
+                self.markets.stored(fields)
+            except StreamsError as error:
+                self.parts.log.warning("configuration_waits", reason=type(error).__name__)
+            if cursor < self.tail.floor:
+                await asyncio.sleep(CONFIGURATION_PAUSE_S)
 
     async def account_open(self, owner: str) -> int:
         """Return the account of an owner, opened now or before; raises Refusal."""

@@ -112,20 +112,34 @@ RESULTS: dict[ResultCode, ErrorRow] = {
         422, "Write numbers plainly: up to 15 digits, a point, up to 12 decimals, no exponent.", _NEVER
     ),
     ResultCode.FIELD_VALUE_UNKNOWN: ErrorRow(422, "A value is none of the words allowed for its key.", _NEVER),
-    ResultCode.FIELDS_EXCLUSIVE: ErrorRow(422, "Give exactly one of the keys that exclude each other.", _NEVER),
+    ResultCode.FIELDS_EXCLUSIVE: ErrorRow(
+        422, "Keys, or a key and the kind, exclude each other; leave one out.", _NEVER
+    ),
     ResultCode.TEXT_INVALID: ErrorRow(
         422, "A text is empty, too long, or has characters that are not allowed.", _NEVER
     ),
+    ResultCode.OCO_LEGS_DIFFER: ErrorRow(
+        422, "Both legs of an OCO name the same market, side, quantity and position.", _NEVER
+    ),
+    ResultCode.BATCH_SIZE_INVALID: ErrorRow(422, "A batch holds 1 to 20 commands.", _NEVER),
     ResultCode.PRICE_OUT_OF_RANGE: ErrorRow(422, "The price is not positive or beyond the market's range.", _NEVER),
     ResultCode.PRICE_NOT_ON_TICK: ErrorRow(422, "Round the price to the market's tick.", _NEVER),
     ResultCode.QTY_OUT_OF_RANGE: ErrorRow(422, "The quantity is not positive or beyond the market's range.", _NEVER),
     ResultCode.QTY_NOT_ON_LOT: ErrorRow(422, "Round the quantity to the market's lot.", _NEVER),
-    ResultCode.AMOUNT_OUT_OF_RANGE: ErrorRow(422, "The amount of money is not positive or too large.", _NEVER),
+    ResultCode.AMOUNT_OUT_OF_RANGE: ErrorRow(422, "The amount of money is zero, too fine or too large.", _NEVER),
     ResultCode.LEVERAGE_OUT_OF_RANGE: ErrorRow(
         422, "Leverage is a whole number from 1 to the market's maximum.", _NEVER
     ),
     ResultCode.SLIPPAGE_OUT_OF_RANGE: ErrorRow(422, "slippage_bps is a whole number within its range.", _NEVER),
-    ResultCode.PERCENT_OUT_OF_RANGE: ErrorRow(422, "percent is above 0 and at most 100.", _NEVER),
+    ResultCode.PERCENT_OUT_OF_RANGE: ErrorRow(422, "A percentage is a whole number from 1 to 100.", _NEVER),
+    ResultCode.TRAIL_OUT_OF_RANGE: ErrorRow(422, "The trail is zero or too wide.", _NEVER),
+    ResultCode.TIMEOUT_OUT_OF_RANGE: ErrorRow(
+        422, "Give as timeout_ms 0, or a whole number from 5000 to 86400000.", _NEVER
+    ),
+    ResultCode.EXPIRY_IN_PAST: ErrorRow(422, "The expiry must lie ahead, and before the year 2100.", _NEVER),
+    ResultCode.PARAMETER_OUT_OF_RANGE: ErrorRow(
+        422, "A parameter is out of its bounds or does not fit the others.", _NEVER
+    ),
     ResultCode.NOTIONAL_BELOW_MIN: ErrorRow(
         422, "Raise the quantity: the order is worth less than the minimum.", _NEVER
     ),
@@ -139,6 +153,10 @@ RESULTS: dict[ResultCode, ErrorRow] = {
     ResultCode.ORDER_UNKNOWN: ErrorRow(404, "The account has no such live order.", _NEVER),
     ResultCode.POSITION_UNKNOWN: ErrorRow(404, "The account has no such position.", _NEVER),
     ResultCode.CLIENT_ORDER_ID_TAKEN: ErrorRow(409, "A live order has this client_order_id; choose another.", _LATER),
+    ResultCode.ORDER_NOT_AMENDABLE: ErrorRow(
+        409, "This order cannot be changed so; cancel it and place another.", _NEVER
+    ),
+    ResultCode.POSITION_NOT_NET: ErrorRow(422, "Only a net position can be reversed; close the ticket.", _NEVER),
     ResultCode.POST_ONLY_WOULD_TAKE: ErrorRow(
         409, "A post-only order must rest; move its price from the touch.", _LATER
     ),
@@ -149,6 +167,17 @@ RESULTS: dict[ResultCode, ErrorRow] = {
     ResultCode.TRIGGER_WOULD_FIRE_IMMEDIATELY: ErrorRow(
         409, "The price has passed the trigger already; move it away.", _LATER
     ),
+    ResultCode.REDUCE_ONLY_WOULD_INCREASE: ErrorRow(
+        409, "There is no position that this reduce-only order could shrink.", _LATER
+    ),
+    ResultCode.STP_WOULD_CUT: ErrorRow(
+        409, "An order of your own stands in the way; cancel it, or let it give way.", _LATER
+    ),
+    ResultCode.LIQUIDITY_EXHAUSTED: ErrorRow(409, "The market does not offer as much now; lower the size.", _LATER),
+    ResultCode.QTY_BELOW_FILLED: ErrorRow(409, "The order has filled as much already; qty is its total.", _NEVER),
+    ResultCode.OCO_LEG_WOULD_TAKE: ErrorRow(
+        409, "The limit leg of an OCO must rest; move its price from the touch.", _LATER
+    ),
     ResultCode.LEVERAGE_ABOVE_TIER: ErrorRow(422, "Lower leverage or size: this notional allows less.", _NEVER),
     ResultCode.MARGIN_INSUFFICIENT: ErrorRow(409, "The free balance does not cover margin and fee.", _LATER),
     ResultCode.WOULD_BE_LIQUIDATED: ErrorRow(409, "The position would be liquidated at once; add margin.", _LATER),
@@ -157,11 +186,15 @@ RESULTS: dict[ResultCode, ErrorRow] = {
     ),
     ResultCode.OPEN_INTEREST_ABOVE_MAX: ErrorRow(409, "The market's open interest is at its limit.", _LATER),
     ResultCode.POSITIONS_OPEN_MAX: ErrorRow(409, "Close a position first: the account has as many as it may.", _LATER),
+    ResultCode.MARGIN_BELOW_REQUIRED: ErrorRow(
+        409, "The position needs that margin at the present mark; take out less.", _LATER
+    ),
     ResultCode.ORDER_SLOTS_EXHAUSTED: ErrorRow(503, "The venue holds as many orders as it can; try later.", _LATER),
     ResultCode.POSITION_SLOTS_EXHAUSTED: ErrorRow(
         503, "The venue holds as many positions as it can; try later.", _LATER
     ),
     ResultCode.ACCOUNT_SLOTS_EXHAUSTED: ErrorRow(503, "The venue holds as many accounts as it can; try later.", _LATER),
+    ResultCode.MARKET_IN_USE: ErrorRow(409, "Tick and lot change only while nobody has an order or position.", _LATER),
 }
 
 _OWN: dict[GatewayCode, ErrorRow] = {

@@ -1,5 +1,6 @@
 """The instruments on offer: their parameters, as genesis stated them and later events changed them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -11,15 +12,16 @@ REQUEST_WINDOW_MS = 120_000
 
 
 class Markets:
-    """The markets of one venue, by name."""
+    """The markets of one venue, by name, and the venue's own parameters; a change older than the known is ignored."""
 
     def __init__(self) -> None:
         """Start empty; `load` fills."""
         self._markets: dict[str, dict[str, Any]] = {}
+        self._seqs: dict[str, int] = {}  # of each market's last change; "" is the venue's own
         self.request_window_ms = REQUEST_WINDOW_MS
 
     async def load(self, streams: StreamsAsync, keys: Keys) -> None:
-        """Take the venue's settings from the first entry of the log and the markets from what it caused."""
+        """Take the first configuration from the first entry of the log and from what it caused."""
         for entry in await streams.range_log(keys, 1, 1, 1):
             for name, value in entry.fields:
                 if name == b"genesis":
@@ -27,18 +29,31 @@ class Markets:
         for events in await streams.range_events(keys, (1, 0), (1, 64), 64):
             for event in events_read(events):
                 if event.get("e") == "market_changed":
-                    self.changed(event)
+                    self.configured(event, 1)
 
     def genesis(self, genesis: dict[str, Any]) -> None:
         """Take the venue's first configuration."""
         self.request_window_ms = int(genesis["venue_set"].get("request_window_ms", REQUEST_WINDOW_MS))
         for market in genesis["markets"]:
-            self.changed(market)
+            self._markets[market["market"]] = dict(market)
 
-    def changed(self, market: dict[str, Any]) -> None:
-        """Take a market's new parameters."""
-        fields = {name: value for name, value in market.items() if name != "e"}
-        self._markets[market["market"]] = self._markets.get(market["market"], {}) | fields
+    def configured(self, event: Mapping[str, Any], seq: int) -> None:
+        """Take an event that states a new configuration, unless a later one is known."""
+        name = str(event.get("market", ""))
+        if seq < self._seqs.get(name, 0):
+            return
+        self._seqs[name] = seq
+        if name:
+            fields = {key: value for key, value in event.items() if key not in ("e", "seq")}
+            self._markets[name] = self._markets.get(name, {}) | fields
+        else:
+            self.request_window_ms = int(event["request_window_ms"])
+
+    def stored(self, fields: Mapping[str, str]) -> None:
+        """Take the configuration that the view reader keeps."""
+        for text in fields.values():
+            event = orjson.loads(text)
+            self.configured(event, int(event["seq"]))
 
     def all(self) -> list[dict[str, Any]]:
         """Return every market's parameters, in the order of their names."""

@@ -21,6 +21,8 @@ READ_BLOCK_MS = 1_000
 RECONNECT_PAUSE_S = 0.1
 EMPTY_READS_MAX = 3  # then the witness is looked for: a deleted stream is silent, not an error
 KEPT_MAX = 8_192  # entries kept unparsed while an append whose seq is not known yet is in flight
+CONFIGURING = ("market_changed", "venue_changed")  # the events that state a new configuration
+_CONFIGURED = tuple(f'"{kind}"'.encode() for kind in CONFIGURING)
 
 Position = tuple[int, int]
 
@@ -42,13 +44,13 @@ class Tail:
     """Reads the events of one venue and hands each awaited answer to its waiter."""
 
     def __init__(
-        self, streams: StreamsAsync, keys: Keys, log: Any, on_market: Callable[[dict[str, Any]], None]
+        self, streams: StreamsAsync, keys: Keys, log: Any, on_configured: Callable[[dict[str, Any], int], None]
     ) -> None:
         """Prepare; `start` places it, `run` keeps it reading."""
         self._streams = streams
         self._keys = keys
         self._log = log
-        self._on_market = on_market
+        self._on_configured = on_configured
         self.position: Position = (0, 0)
         self.floor: Position = (0, 0)  # what touched whom is known from here on
         self.connected = False
@@ -149,8 +151,8 @@ class Tail:
             for account in entry.accounts.split(b","):
                 if account.isdigit():
                     self._touched[int(account)] = place
-        elif b'"market_changed"' in entry.data:
-            self._market_events(entry)
+        if any(tag in entry.data for tag in _CONFIGURED):
+            self._configured(entry)
         if entry.seq in self._waiters:
             self._answer(entry)
         elif self._in_flight:
@@ -158,11 +160,11 @@ class Tail:
             if len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
 
-    def _market_events(self, entry: EventsEntry) -> None:
-        """Hand changed markets on."""
+    def _configured(self, entry: EventsEntry) -> None:
+        """Hand on what an operator changed."""
         for event in events_read(entry):
-            if event.get("e") == "market_changed":
-                self._on_market(event)
+            if event.get("e") in CONFIGURING:
+                self._on_configured(event, entry.seq)
 
     def touched(self, account_id: int) -> Position:
         """Return the last place that touched an account; where nothing was seen, the place from which on one looked."""

@@ -26,6 +26,7 @@ class AccountView(NamedTuple):
     account: dict[str, Any]
     positions: list[dict[str, Any]]
     orders: list[dict[str, Any]]
+    leverages: dict[str, int]  # what was set, by market
     seq: int
     behind_seq: int | None  # what the view has not seen yet, when waiting did not help
 
@@ -57,9 +58,10 @@ class Views:
     async def account(self, account_id: int) -> AccountView:
         """Return an account's view, as new as what this gateway has seen if waiting a little makes it so."""
         wanted = self._tail.touched(account_id)
+        key = self._keys.view_account(account_id)
         deadline_s = self._monotonic_s() + BEHIND_WAIT_S
         while True:
-            cursor, fields = await self._streams.converse(lambda _link: account_read(self._keys, account_id))
+            cursor, fields = await self._streams.converse(lambda _link: hash_with_cursor_read(self._keys, key))
             seq = int(fields.get("seq") or 0)
             current = cursor >= wanted
             if (current and "account" in fields) or self._monotonic_s() >= deadline_s:
@@ -74,6 +76,11 @@ class Views:
             orjson.loads(fields["account"]),
             _rows(fields, "position:"),
             _rows(fields, "order:"),
+            {
+                name.removeprefix("leverage:"): int(text)
+                for name, text in fields.items()
+                if name.startswith("leverage:")
+            },
             max(seq, cursor[0]) if current else seq,
             None if current else wanted[0],
         )
@@ -99,14 +106,18 @@ class Views:
         """Return the stored outcome of a request; what is absent was absent when the cursor stood there."""
         return await self._streams.converse(lambda _link: outcome_read(self._keys, account_id, request_id))
 
+    async def configuration(self) -> tuple[Position, dict[str, str]]:
+        """Return how far the view reader has come at least, and the newest configuration that it has seen."""
+        return await self._streams.converse(lambda _link: hash_with_cursor_read(self._keys, self._keys.view_venue))
+
     async def cursor(self) -> Position:
         """Return how far the view reader has come."""
         return await self._streams.converse(lambda _link: cursor_read(self._keys))
 
 
-def account_read(keys: Keys, account_id: int) -> Conversation[tuple[Position, dict[str, str]]]:
+def hash_with_cursor_read(keys: Keys, key: str) -> Conversation[tuple[Position, dict[str, str]]]:
     """Return the cursor and then the view, in this order: the view is at least as new as the cursor says."""
-    cursor, flat = yield from ask(["GET", keys.views_cursor], ["HGETALL", keys.view_account(account_id)])
+    cursor, flat = yield from ask(["GET", keys.views_cursor], ["HGETALL", key])
     texts = [item.decode("utf-8", "replace") for item in flat]
     return cursor_of_text(cursor), dict(zip(texts[::2], texts[1::2], strict=True))
 
@@ -129,6 +140,12 @@ def cursor_of_text(text: bytes | None) -> Position:
     """Return (seq, chunk); (-1, 0), older than anything, when there is no cursor."""
     seq, _, chunk = (text or b"").partition(b"-")
     return (int(seq), int(chunk)) if seq.isdigit() and chunk.isdigit() else (-1, 0)
+
+
+def _leverages(fields: dict[str, str]) -> dict[str, int]:
+    """Return the leverage that the account has set, by market."""
+    prefix = "leverage:"
+    return {name[len(prefix) :]: int(text) for name, text in fields.items() if name.startswith(prefix)}
 
 
 def _rows(fields: dict[str, str], prefix: str) -> list[dict[str, Any]]:

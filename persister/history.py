@@ -1,5 +1,5 @@
 """
-Events -> rows in Postgres: closed orders, closed positions, fills, ledger, candles; all of the persister's SQL.
+Events -> rows in Postgres: closed orders and positions, fills, funding, ledger, candles; all of the persister's SQL.
 
 The cursor moves in the transaction that inserts the rows, and only from where this reader believes it to be: whatever
 dies or runs twice, no row is missing and none is there twice. A row that Postgres refuses goes to `persister_rejects`
@@ -46,6 +46,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """,
     "fill": """
 INSERT INTO fills (venue, account_id, fill_id, order_id, market, seq, position, filled_us, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+""",
+    "funding": """
+INSERT INTO funding (venue, account_id, position_id, due_ms, market, seq, position, amount, data)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """,
     "ledger": """
@@ -111,6 +115,9 @@ def row_values(venue: str, entry: EventsEntry, event: Event, body: dict[str, Any
         case "fill":
             ids = integers(body, "account", "fill_id", "order_id")
             return venue, *ids, body["market"], entry.seq, position, entry.log_time_us, body
+        case "funding":
+            ids = integers(body, "account", "position_id", "due_ms")
+            return venue, *ids, body["market"], entry.seq, position, Decimal(body["amount"]), body
         case "ledger":
             place = entry.seq, entry.chunk, event.event_index
             return venue, *integers(body, "account"), *place, entry.log_time_us, Decimal(body["amount"]), body

@@ -44,10 +44,14 @@ def changes_of(keys: Keys, entries: Iterable[EventsEntry]) -> Changes:
 
 
 def change_apply(keys: Keys, changes: Changes, entry: EventsEntry, event: Event) -> None:
-    """Add one event's change; an event that is no account's changes nothing."""
+    """Add one event's change; an event that is neither the configuration's nor an account's changes nothing."""
     body = event.body
     if body is None:
         raise ValueError("not an event")
+    if event.kind in ("market_changed", "venue_changed"):
+        name = f"market:{text_of(body, 'market')}" if event.kind == "market_changed" else "venue"
+        changes.hashes.setdefault(keys.view_venue, {})[name] = orjson.dumps({**body, "seq": entry.seq})
+        return
     account = body.get("account")
     if account is None:
         return
@@ -68,6 +72,8 @@ def view_fields(kind: str, body: dict[str, Any], entry: EventsEntry) -> dict[str
     if kind == "account_changed":
         del stamped["e"]
         return {"account": orjson.dumps({**stamped, "log_time_us": entry.log_time_us})}
+    if kind == "account_market_changed":
+        return {f"leverage:{text_of(body, 'market')}": b"%d" % integer(body["leverage"])}
     if kind == "position_changed":
         gone = decimal_is_zero(body["qty"])
         return {f"position:{integer(body['position_id'])}": None if gone else orjson.dumps(stamped)}
@@ -107,6 +113,13 @@ def integer(value: Any) -> int:
     if type(value) is not int:
         raise TypeError(f"not an integer: {value!r}")
     return value
+
+
+def text_of(body: dict[str, Any], name: str) -> str:
+    """Return the value of a key, which must be a text."""
+    if not isinstance(body[name], str):
+        raise TypeError(f"{name} is no text: {body[name]!r}")
+    return body[name]
 
 
 def decimal_is_zero(text: Any) -> bool:

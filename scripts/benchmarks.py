@@ -1,7 +1,8 @@
 """
 What the core and the snapshot cost: `scripts/bench core|snapshot`; fixed seeds, medians, one JSON line for a history.
 
-Question of `core`: does a tick that fires nothing cost the same whatever rests, and what do opens and closes cost?
+Question of `core`: does a tick that fires nothing cost the same whatever rests, what do opens and closes cost, and
+orders upon a book; with `--peers`, what do other engines make of the same streams in the same run?
 Question of `snapshot`: how long does the hot thread stand still, and how soon is the state durable?
 """
 
@@ -22,11 +23,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from scripts import bench_venue
+from scripts import bench_book, bench_ratios, bench_triggers, bench_venue
 
 QUIET_TICKS = 20_000
 REPEATS = 7
 RESTING = (0, 1_000, 100_000, 1_000_000)
+BOOK = 100_000
+OPERATIONS = 200_000
 console = Console(stderr=True)
 
 
@@ -40,9 +43,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def report(name: str, table: Table, figures: dict[str, Any]) -> None:
-    """Print the table for people and the line for the history."""
-    Console().print(table)
+def report(name: str, tables: list[Table], figures: dict[str, Any]) -> None:
+    """Print the tables for people and the line for the history."""
+    for table in tables:
+        Console().print(table)
     click.echo(json.dumps({"bench": name, **machine(), **figures}))
 
 
@@ -55,14 +59,40 @@ def bench() -> None:
 @click.option(
     "--resting", default=",".join(map(str, RESTING)), show_default=True, help="Resting triggers, one venue each."
 )
+@click.option("--book", default=BOOK, show_default=True, help="Resting orders of the book; 0 leaves it out.")
+@click.option("--operations", default=OPERATIONS, show_default=True, help="Orders and cancels upon the book.")
 @click.option("--repeats", default=REPEATS, show_default=True, help="Runs of which the median is shown.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Compile everything once into an empty cache.")
-def core(resting: str, repeats: int, cold: bool) -> None:
-    """Ticks a second against resting triggers, the linear reference, opens and closes, cold compile time."""
+@click.option("--peers", is_flag=True, help="Install other engines in throw-away environments and run them as well.")
+@click.option("--peer-seconds", default=5.0, show_default=True, help="Longest run of a peer on one part of a stream.")
+def core(resting: str, book: int, operations: int, repeats: int, cold: bool, peers: bool, peer_seconds: float) -> None:
+    """Quotes past resting triggers, opens and closes, orders upon a book, cold compile time; other engines beside."""
     sizes = [int(size) for size in resting.split(",")]
+    figures, table = _positions(sizes, repeats)
+    tables = [table]
+    if cold:
+        figures["compile_cold_s"], figures["compile_cached_s"] = compile_seconds()
+        table.caption = (
+            f"{table.caption}\ncompile {figures['compile_cold_s']:.1f} s cold, "
+            f"{figures['compile_cached_s']:.1f} s from the cache"
+        )
+    figures["triggers"], table = bench_triggers.measure([size for size in sizes if size], QUIET_TICKS, repeats, console)
+    tables.append(table)
+    workloads = bench_ratios.Workloads(operations, repeats)
+    if book:
+        figures["book"], table = bench_book.table_of(workloads.book(book))
+        tables.append(table)
+    if peers:
+        figures["peers"], table = bench_ratios.measure(workloads, peer_seconds, console)
+        tables.append(table)
+    report("core", tables, figures)
+
+
+def _positions(sizes: list[int], repeats: int) -> tuple[dict[str, Any], Table]:
+    """Return figures and table of ticks against SL, TP and thresholds, beside a linear scan; of opens and closes."""
     venues = {}
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("resting triggers", total=sum(sizes) + 1)
+        task = progress.add_task("SL and TP", total=sum(sizes) + 1)
         for size in sizes:
             venues[size] = bench_venue.BenchVenue(size, lambda count: progress.advance(task, count))
     ticks: dict[int, list[float]] = {size: [] for size in sizes}
@@ -75,7 +105,7 @@ def core(resting: str, repeats: int, cold: bool) -> None:
     quiet = {size: statistics.median(times[1:]) for size, times in ticks.items()}
     scans = {size: statistics.median(times[1:]) for size, times in linear.items()}
     opens, closes = (statistics.median(column[1:]) for column in zip(*trades, strict=True))
-    table = Table("resting triggers", "quiet tick, ns", "ticks/s", "linear scan, ns", "ratio", title="core")
+    table = Table("resting SL and TP", "quiet tick, ns", "ticks/s", "linear scan, ns", "ratio", title="core")
     for size in sizes:
         row = (f"{size:,}", f"{quiet[size] * 1e9:.0f}", f"{1 / quiet[size]:,.0f}", f"{scans[size] * 1e9:,.0f}")
         table.add_row(*row, f"{scans[size] / quiet[size]:,.1f}×")
@@ -90,12 +120,7 @@ def core(resting: str, repeats: int, cold: bool) -> None:
     table.caption = (
         f"opens {1 / opens:,.0f}/s with SL and TP, closes {1 / closes:,.0f}/s; flat within {figures['flatness']}×"
     )
-    if cold:
-        figures["compile_cold_s"], figures["compile_cached_s"] = compile_seconds()
-        table.caption += (
-            f"\ncompile {figures['compile_cold_s']:.1f} s cold, {figures['compile_cached_s']:.1f} s from the cache"
-        )
-    report("core", table, figures)
+    return figures, table
 
 
 def compile_seconds() -> tuple[float, float]:
@@ -123,4 +148,4 @@ def snapshot(positions: str, repeats: int) -> None:
     from scripts.bench_snapshot import measure
 
     figures, table = measure([int(size) for size in positions.split(",")], repeats, console)
-    report("snapshot", table, figures)
+    report("snapshot", [table], figures)

@@ -35,6 +35,24 @@ class Op(IntEnum):
     TRADE_CREATE = 5
     TRADE_CLOSE = 6
     POSITION_TRIGGERS_SET = 7
+    ORDER_AMEND = 8
+    POSITIONS_CLOSE_ALL = 9
+    POSITION_REVERSE = 10
+    MARGIN_CHANGE = 11
+    LEVERAGE_SET = 12
+    DEADMAN_SET = 14
+    ACCOUNT_RESET = 15
+    BATCH = 16
+    # an operator's
+    VENUE_SET = 17
+    MARKET_SET = 18
+    MARKET_HALT = 19
+    MARKET_RESUME = 20
+    MARKET_REDUCE_ONLY = 21
+    MARKET_SETTLE = 22
+    ACCOUNT_FREEZE = 23
+    ACCOUNT_UNFREEZE = 24
+    ACCOUNT_CREDIT = 25
 
 
 class ResultCode(IntEnum):
@@ -70,6 +88,8 @@ class ResultCode(IntEnum):
     FIELD_VALUE_UNKNOWN = 604
     FIELDS_EXCLUSIVE = 605
     TEXT_INVALID = 606
+    OCO_LEGS_DIFFER = 607
+    BATCH_SIZE_INVALID = 608
     PRICE_OUT_OF_RANGE = 610
     PRICE_NOT_ON_TICK = 611
     QTY_OUT_OF_RANGE = 612
@@ -78,6 +98,10 @@ class ResultCode(IntEnum):
     LEVERAGE_OUT_OF_RANGE = 615
     SLIPPAGE_OUT_OF_RANGE = 616
     PERCENT_OUT_OF_RANGE = 617
+    TRAIL_OUT_OF_RANGE = 618
+    TIMEOUT_OUT_OF_RANGE = 619
+    EXPIRY_IN_PAST = 620
+    PARAMETER_OUT_OF_RANGE = 621
     # filters
     NOTIONAL_BELOW_MIN = 700
     ORDER_ABOVE_MAX = 701
@@ -90,6 +114,8 @@ class ResultCode(IntEnum):
     ORDER_UNKNOWN = 900
     POSITION_UNKNOWN = 901
     CLIENT_ORDER_ID_TAKEN = 902
+    ORDER_NOT_AMENDABLE = 903
+    POSITION_NOT_NET = 904
     # flags and triggers
     POST_ONLY_WOULD_TAKE = 1000
     FOK_UNFILLABLE = 1001
@@ -97,6 +123,11 @@ class ResultCode(IntEnum):
     QTY_ABOVE_POSITION = 1003
     TRIGGER_WRONG_SIDE = 1004
     TRIGGER_WOULD_FIRE_IMMEDIATELY = 1005
+    REDUCE_ONLY_WOULD_INCREASE = 1006
+    STP_WOULD_CUT = 1007
+    LIQUIDITY_EXHAUSTED = 1008
+    QTY_BELOW_FILLED = 1009
+    OCO_LEG_WOULD_TAKE = 1010
     # margin and limits
     LEVERAGE_ABOVE_TIER = 1100
     MARGIN_INSUFFICIENT = 1101
@@ -104,10 +135,13 @@ class ResultCode(IntEnum):
     NOTIONAL_ABOVE_MAX = 1103
     OPEN_INTEREST_ABOVE_MAX = 1104
     POSITIONS_OPEN_MAX = 1105
+    MARGIN_BELOW_REQUIRED = 1106
     # slots
     ORDER_SLOTS_EXHAUSTED = 1200
     POSITION_SLOTS_EXHAUSTED = 1201
     ACCOUNT_SLOTS_EXHAUSTED = 1202
+    # what an operator changes
+    MARKET_IN_USE = 1300
 
 
 class IgnoreReason(IntEnum):
@@ -147,6 +181,12 @@ class EventKind(IntEnum):
     MARKET_CHANGED = 13
     ACCOUNT_OPENED = 14
     CANDLE = 15
+    VENUE_CHANGED = 16
+    ACCOUNT_MARKET_CHANGED = 17
+    FUNDING = 18
+    FUNDING_SETTLED = 19
+    FUNDING_SKIPPED = 20
+    BATCH_RESULT = 21  # one command of a batch; printed inside its order_response, never alone
 
 
 class Side(IntEnum):
@@ -166,6 +206,10 @@ class OrderKind(IntEnum):
     STOP_MARKET = 3
     TAKE_PROFIT_MARKET = 4
     LIQUIDATION = 5
+    STOP_LIMIT = 6
+    TAKE_PROFIT_LIMIT = 7
+    TRAILING_STOP = 8
+    SETTLEMENT = 9
 
 
 class Tif(IntEnum):
@@ -175,6 +219,41 @@ class Tif(IntEnum):
     GTC = 1
     IOC = 2
     FOK = 3
+    GTD = 4
+
+
+class Stp(IntEnum):
+    """Self-trade prevention: who gives way when an order meets one of its own account."""
+
+    NONE = 0
+    CANCEL_TAKER = 1
+    CANCEL_MAKER = 2
+    CANCEL_BOTH = 3
+
+
+class Tpsl(IntEnum):
+    """What a bracket on the net position protects: the whole position, or the entry's filled quantity."""
+
+    NONE = 0
+    POSITION = 1
+    ORDER = 2
+
+
+class DeadmanScope(IntEnum):
+    """Which orders the dead-man's switch cancels."""
+
+    NONE = 0
+    OPENING = 1
+    ALL = 2
+
+
+class Liquidity(IntEnum):
+    """Who stands behind a market's prices beside the users' book."""
+
+    NONE = 0
+    QUOTE = 1
+    QUOTE_SIZED = 2
+    BOOK = 3
 
 
 class TriggerBy(IntEnum):
@@ -193,6 +272,7 @@ class OrderStatus(IntEnum):
     RESTING = 1
     TRIGGER = 2
     ATTACHED = 3  # a bracket's child whose entry rests: dormant, in no ladder
+    DELAYED = 4  # would take, and waits for the first quote after the market's taker delay
 
 
 class CloseReason(IntEnum):
@@ -213,6 +293,20 @@ class CloseReason(IntEnum):
     STOP_LOSS = 12
     FLIPPED = 13
     TRIGGER_REMOVED = 14
+    EXPIRED = 15
+    DEADMAN = 16
+    SELF_TRADE = 17
+    LIQUIDITY_EXHAUSTED = 18
+    OCO = 19
+    POSITION_REDUCED = 20
+    TRIGGER_FAILED = 21
+    DELAY_FAILED = 22
+    MARKET_REDUCE_ONLY = 23
+    MARKET_SETTLED = 24
+    RESET = 25
+    MARGIN_INSUFFICIENT_AT_FILL = 26
+    LEVERAGE_ABOVE_TIER_AT_FILL = 27
+    OPEN_INTEREST_ABOVE_MAX_AT_FILL = 28
 
 
 class PositionKind(IntEnum):
@@ -233,6 +327,9 @@ class LedgerReason(IntEnum):
     FEE = 4
     LIQUIDATION_FEE = 5
     DEFICIT = 6
+    FUNDING = 7
+    CREDIT = 8
+    RESET = 9
 
 
 class MarketState(IntEnum):
@@ -262,10 +359,30 @@ class BatchStatus(IntEnum):
     CHECKPOINT = 4  # the entry just applied states a hash to compare with
 
 
+class EntryStage(IntEnum):
+    """How far an entry has come whose events filled the buffer."""
+
+    NONE = 0
+    DUE = 1
+    COMMAND = 2
+    TASK = 3
+    SETTLE = 4
+
+
+class TaskKind(IntEnum):
+    """What an accepted instruction does one position or account at a time."""
+
+    NONE = 0
+    POSITIONS_CLOSE_ALL = 1
+    ACCOUNT_RESET = 2
+    MARKET_REDUCE_ONLY = 3
+    MARKET_SETTLE = 4
+
+
 # Ids of the venue's own accounts; users' accounts start at ACCOUNT_FIRST.
 ACCOUNT_EXTERNAL = 1
 ACCOUNT_HOUSE = 2
 ACCOUNT_FEES = 3
 ACCOUNT_INSURANCE = 4
 ACCOUNT_FIRST = 100
-RULES_VERSION = 1
+RULES_VERSION = 2

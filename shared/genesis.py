@@ -6,18 +6,17 @@ A configuration that breaks a bound is refused here as a whole, before anything 
 
 from typing import Any
 
-import numpy as np
-
 from shared import records as r
 from shared import units
-from shared.codes import RULES_VERSION
-from shared.wire_rows import PRINTABLE
+from shared.codes import RULES_VERSION, Liquidity
+from shared.wire_rows import PRINTABLE, Row
 
-LOTS_UNIT_MAX = 10**10  # lots × unit of one order and of one account in a market
-INTEREST_UNIT_MAX = 9 * 10**10  # lots × unit of one market's open interest
-STEP_E12_MAX = 10**15
+STEP_E12_MAX = 10**15  # of a tick and of a lot
+TICK_E12_GRID = 20_000  # a tick has at most eight decimals, so that averages and halves print exactly
+MONEY_MAX_E6 = 10**18  # of any amount that a configuration states
 
 _AT = r.word_offsets(r.COMMAND)
+CONFIG_AT = r.word_offsets(r.CONFIG)
 
 VENUE_DEFAULT: dict[str, Any] = {
     "starting_balance": "5000",
@@ -32,16 +31,34 @@ VENUE_DEFAULT: dict[str, Any] = {
     "positions_open_max": 200,
 }
 
-_VENUE_MAX = {
-    "request_window_ms": 86_400_000,
-    "accounts_max": r.ACCOUNTS_MAX,
-    "orders_max": r.ORDERS_MAX,
-    "positions_max": r.POSITIONS_MAX,
-    "requests_max": r.REQUESTS_MAX,
-    "orders_open_max": r.ORDERS_OPEN_MAX,
-    "triggers_open_max": r.TRIGGERS_OPEN_MAX,
-    "positions_open_max": r.POSITIONS_MAX,
+# Lowest and highest of each whole number that a venue states.
+VENUE_BOUNDS = {
+    "request_window_ms": (1, 86_400_000),
+    "accounts_max": (1, r.ACCOUNTS_MAX),
+    "orders_max": (1, r.ORDERS_MAX),
+    "positions_max": (1, r.POSITIONS_MAX),
+    "requests_max": (1, r.REQUESTS_MAX),
+    "orders_open_max": (1, r.ORDERS_OPEN_MAX),
+    "triggers_open_max": (1, r.TRIGGERS_OPEN_MAX),
+    "positions_open_max": (1, r.POSITIONS_MAX),
 }
+
+# Lowest and highest of each whole number that a market states.
+MARKET_BOUNDS = {
+    "leverage_max": (1, 1_000),
+    "fee_maker_ppm": (0, 100_000),
+    "fee_taker_ppm": (0, 100_000),
+    "fee_liquidation_ppm": (0, 100_000),
+    "spread_max_ppm": (1, 900_000),
+    "spike_ppm": (1, 900_000),
+    "mark_band_ppm": (1, 900_000),
+    "price_band_ppm": (1, 900_000),
+    "price_age_max_ms": (100, 86_400_000),
+    "depth_levels": (1, 50),
+    "taker_delay_ms": (0, 60_000),
+}
+MMR_PPM_BOUNDS = (1, 500_000)
+LIQUIDITIES = {liquidity.name.lower(): int(liquidity) for liquidity in Liquidity if liquidity}
 
 MARKET_DEFAULT: dict[str, Any] = {
     "leverage_max": 50,
@@ -54,6 +71,9 @@ MARKET_DEFAULT: dict[str, Any] = {
     "price_band_ppm": 50_000,
     "price_age_max_ms": 10_000,
     "notional_min": "1",
+    "liquidity": "quote",
+    "depth_levels": 50,
+    "taker_delay_ms": 0,
 }
 
 _MARKETS = {
@@ -90,8 +110,8 @@ def default(venue: str, markets: list[dict[str, Any]] | None = None, **venue_set
     }
 
 
-def read(row: list[int], data: dict[str, Any], configs: np.ndarray) -> None:
-    """Fill a genesis command's words and the configuration rows; ValueError, KeyError or TypeError when it is unfit."""
+def read(row: Row, data: dict[str, Any]) -> list[Row]:
+    """Fill a genesis command's words, return the markets' configurations; ValueError, KeyError or TypeError: unfit."""
     if _whole(data["v"], 1, 1) != 1 or data.keys() != {"v", "venue", "rules", "venue_set", "markets"}:
         raise ValueError("genesis keys")
     at = _AT["venue"]
@@ -104,54 +124,67 @@ def read(row: list[int], data: dict[str, Any], configs: np.ndarray) -> None:
         if name.endswith("_balance"):
             row[_AT[name + "_e6"]] = _money(value)
         else:
-            row[_AT[name]] = _whole(value, 1, _VENUE_MAX[name])
+            row[_AT[name]] = _whole(value, *VENUE_BOUNDS[name])
     balances_e6 = row[_AT["starting_balance_e6"]] * row[_AT["accounts_max"]] + row[_AT["insurance_balance_e6"]]
-    if balances_e6 >= 2**60:
+    if balances_e6 >= r.BALANCES_E6_MAX:
         raise ValueError("all starting balances together leave 64 bits")
     markets = data["markets"]
     if not 1 <= len(markets) <= r.MARKETS_CAPACITY or len({m["market"] for m in markets}) != len(markets):
         raise ValueError("one to sixteen markets, each once")
-    for index, market in enumerate(markets):
-        _market_read(configs[index], market)
-    row[_AT["config_first"]] = 0
     row[_AT["config_count"]] = len(markets)
+    return [market_words(market) for market in markets]
 
 
-def _market_read(config: Any, market: dict[str, Any]) -> None:
-    """Fill one configuration row and check its bounds."""
+def market_words(market: dict[str, Any]) -> Row:
+    """Return a market's configuration as the words of its row, every bound checked."""
+    words = [0] * r.CONFIG_WORDS
     tick_e12, lot_e12 = units.decimal_e12(market["tick"]), units.decimal_e12(market["lot"])
     unit_e18 = tick_e12 * lot_e12
-    if not (0 < tick_e12 <= STEP_E12_MAX and 0 < lot_e12 <= STEP_E12_MAX) or unit_e18 % 10**18:
-        raise ValueError("tick × lot must be a whole number of micro-USDC")
-    if tick_e12 % 20_000:
-        raise ValueError("a tick has at most eight decimals, so that averages print exactly")
-    unit_e6 = unit_e18 // 10**18
-    if unit_e6 > 10**6:
-        raise ValueError("tick × lot too large")
+    if not (step_is_sound("tick", tick_e12) and step_is_sound("lot", lot_e12)):
+        raise ValueError("tick and lot are positive, and a tick has at most eight decimals")
+    if unit_e18 % 10**18 or unit_e18 // 10**18 > r.UNIT_E6_MAX:
+        raise ValueError("tick × lot must be a whole number of micro-USDC, and not more than one USDC")
     if PRINTABLE.fullmatch(market["market"]) is None:
         raise ValueError(f"not a market's name: {market['market']!r}")
-    config["market"] = units.words_of_text(market["market"], r.NAME_WORDS)
-    config["tick_e12"], config["lot_e12"], config["unit_e6"] = tick_e12, lot_e12, unit_e6
-    config["leverage_max"] = _whole(market["leverage_max"], 1, 1000)
-    for name in ("fee_maker_ppm", "fee_taker_ppm", "fee_liquidation_ppm"):
-        config[name] = _whole(market[name], 0, 100_000)
-    for name in ("spread_max_ppm", "spike_ppm", "mark_band_ppm", "price_band_ppm"):
-        config[name] = _whole(market[name], 1, 900_000)
-    config["price_age_max_ms"] = _whole(market["price_age_max_ms"], 100, 86_400_000)
-    config["notional_min_e6"] = _money(market["notional_min"])
-    config["order_lots_max"] = LOTS_UNIT_MAX // unit_e6
-    config["open_interest_lots_max"] = INTEREST_UNIT_MAX // unit_e6
-    _tiers_read(config, market["tiers"])
+    words[: r.NAME_WORDS] = units.words_of_text(market["market"], r.NAME_WORDS)
+    values = {
+        "tick_e12": tick_e12,
+        "lot_e12": lot_e12,
+        "unit_e6": unit_e18 // 10**18,
+        "notional_min_e6": _money(market["notional_min"]),
+        # A genesis of the first rules says nothing of these three.
+        "liquidity": LIQUIDITIES[market.get("liquidity", "quote")],
+        "order_lots_max": r.LOTS_UNIT_MAX * 10**18 // unit_e18,
+        "open_interest_lots_max": r.INTEREST_UNIT_MAX * 10**18 // unit_e18,
+    }
+    for name, bounds in MARKET_BOUNDS.items():
+        values[name] = _whole(market.get(name, MARKET_DEFAULT[name]), *bounds)
+    for name, value in values.items():
+        words[CONFIG_AT[name]] = value
+    tiers = [(_money(tier["floor"]), tier["mmr_ppm"], tier["leverage_max"]) for tier in market["tiers"]]
+    for _floor_e6, _mmr_ppm, leverage_max in tiers:
+        _whole(leverage_max, 1, values["leverage_max"])
+    tiers_put(words, tiers)
+    return words
 
 
-def _tiers_read(config: Any, tiers: list[dict[str, Any]]) -> None:
-    """Fill the tiers: floors and maintenance rise, leverage leaves room above maintenance, amounts are whole."""
+def step_is_sound(name: str, step_e12: int) -> bool:
+    """Return whether a tick or a lot is inside its own bounds."""
+    return 0 < step_e12 <= STEP_E12_MAX and (name != "tick" or step_e12 % TICK_E12_GRID == 0)
+
+
+def tiers_put(words: Row, tiers: list[tuple[int, int, int]]) -> None:
+    """
+    Store tiers given as (floor_e6, mmr_ppm, leverage_max); raises ValueError.
+
+    Floors and maintenance rise, leverage leaves room above maintenance, amounts are whole.
+    """
     if not 1 <= len(tiers) <= r.TIERS_CAPACITY:
         raise ValueError("one to eight tiers")
     floor_before, mmr_before, amount_e6 = -1, 0, 0
-    for index, tier in enumerate(tiers):
-        floor_e6, mmr_ppm = _money(tier["floor"]), _whole(tier["mmr_ppm"], 1, 500_000)
-        leverage_max = _whole(tier["leverage_max"], 1, int(config["leverage_max"]))
+    for index, (floor_e6, mmr_ppm, leverage_max) in enumerate(tiers):
+        _whole(mmr_ppm, *MMR_PPM_BOUNDS)
+        _whole(leverage_max, *MARKET_BOUNDS["leverage_max"])
         if floor_e6 <= floor_before or mmr_ppm <= mmr_before or (index == 0) != (floor_e6 == 0):
             raise ValueError("tiers must start at 0 and rise in floor and maintenance")
         if leverage_max * mmr_ppm >= units.PPM:
@@ -160,9 +193,10 @@ def _tiers_read(config: Any, tiers: list[dict[str, Any]]) -> None:
         if rest:
             raise ValueError("a tier's maintenance amount must be whole micro-USDC")
         amount_e6 += step
-        config["tiers"][index] = (floor_e6, mmr_ppm, leverage_max, amount_e6)
+        at = CONFIG_AT["tiers"] + index * (r.TIER.itemsize // 8)
+        words[at : at + 4] = [floor_e6, mmr_ppm, leverage_max, amount_e6]
         floor_before, mmr_before = floor_e6, mmr_ppm
-    config["tiers_count"] = len(tiers)
+    words[CONFIG_AT["tiers_count"]] = len(tiers)
 
 
 def _whole(value: Any, low: int, high: int) -> int:
@@ -173,6 +207,6 @@ def _whole(value: Any, low: int, high: int) -> int:
 
 def _money(text: Any) -> int:
     value_e12 = units.decimal_e12(text)
-    if value_e12 < 0 or value_e12 % 10**6 or value_e12 > 10**27:
+    if value_e12 % 10**6 or not 0 <= value_e12 // 10**6 <= MONEY_MAX_E6:
         raise ValueError(f"not an amount: {text!r}")
     return value_e12 // 10**6

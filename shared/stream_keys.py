@@ -88,6 +88,7 @@ class Keys:
         self.refused = self.prefix + "refused"
         self.leader = self.prefix + "leader"
         self.view_account_pattern = self.prefix + "view:account:*"
+        self.view_venue = self.prefix + "view:venue"
 
     def view_market(self, market: str) -> str:
         """Return the key of a market's view."""

@@ -16,6 +16,7 @@ import orjson
 from shared import genesis, units
 from shared import records as r
 from shared.codes import EntryKind, FeedStatus
+from shared.wire_beside import Beside
 from shared.wire_instructions import instruction_read
 from shared.wire_rows import AT, BLANK, Malformed, Row, market_put, text_put, whole, words_put
 
@@ -27,46 +28,68 @@ _KINDS = {kind.name.lower().encode(): kind for kind in EntryKind if kind != Entr
 _FEED_KINDS = (EntryKind.PRICE_UPDATE, EntryKind.MARK_UPDATE, EntryKind.FEED_STATUS)
 _TS = re.compile(rb"[1-9][0-9]{15}", re.ASCII)
 _HEX64 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# What reading a wrong entry raises; the last when a number is longer than any field.
+_UNREADABLE = (
+    Malformed,
+    AttributeError,
+    KeyError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    UnicodeError,
+    ValueError,
+    struct.error,
+)
 
 
 class Batch:
     """
-    Command records of consecutive entries, and the market configurations that a genesis among them states.
+    Command records of consecutive entries, and the rows that belong to them beside.
 
-    Shapes: commands is COMMAND[capacity], configs CONFIG[MARKETS_CAPACITY]; `count` of the commands are filled.
+    Shapes: commands is COMMAND[capacity], `count` of them filled; parts is COMMAND[n], configs CONFIG[m].
+    `parts` and `configs` may be other arrays after each entry: take them when the batch is complete.
     """
 
     def __init__(self, capacity: int = 1000) -> None:
         self.commands = np.zeros(capacity, r.COMMAND)
-        self.configs = np.zeros(r.MARKETS_CAPACITY, r.CONFIG)
         self.capacity = capacity
         self.count = 0
+        self._beside = Beside()
         self._bytes = self.commands.view(np.uint8).data.cast("B")
+
+    @property
+    def parts(self) -> np.ndarray:
+        """The commands of batches and the other legs of OCO orders, at each record's `parts_first`."""
+        return self._beside.parts
+
+    @property
+    def configs(self) -> np.ndarray:
+        """The configurations of a genesis and the parameters of each market_set, at a record's `config_first`."""
+        return self._beside.configs
 
     def clear(self) -> None:
         """Forget the commands; the arrays are used again."""
         self.count = 0
+        self._beside.clear()
 
     def add(self, seq: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
         """Append the record of one entry; any content is accepted."""
         assert self.count < self.capacity
         row = BLANK.copy()
-        try:
-            _entry_read(row, seq, fields, self.configs)
-        except (Malformed, ValueError, TypeError, KeyError, OverflowError, RecursionError, UnicodeError):
-            row = BLANK.copy()
-            row[AT["kind"]] = EntryKind.MALFORMED
         row[AT["seq"]] = seq
+        at = self.count * r.COMMAND.itemsize
         try:
-            _ROW.pack_into(self._bytes, self.count * r.COMMAND.itemsize, *row)
-        except struct.error:  # a number that no field holds
-            malformed = BLANK.copy()
-            malformed[AT["seq"]], malformed[AT["kind"]] = seq, EntryKind.MALFORMED
-            _ROW.pack_into(self._bytes, self.count * r.COMMAND.itemsize, *malformed)
+            _entry_read(row, seq, fields, self._beside)
+            _ROW.pack_into(self._bytes, at, *row)
+        except _UNREADABLE:
+            row = BLANK.copy()
+            row[AT["seq"]] = seq
+            row[AT["kind"]] = EntryKind.MALFORMED
+            _ROW.pack_into(self._bytes, at, *row)
         self.count += 1
 
 
-def _entry_read(row: Row, seq: int, fields: Sequence[tuple[bytes, bytes]], configs: np.ndarray) -> None:
+def _entry_read(row: Row, seq: int, fields: Sequence[tuple[bytes, bytes]], beside: Beside) -> None:
     """Fill `row` from the fields of one entry; raises when it has no readable shape."""
     ts = session = body = kind = None
     for name, value in fields:
@@ -94,7 +117,9 @@ def _entry_read(row: Row, seq: int, fields: Sequence[tuple[bytes, bytes]], confi
         # Only the first entry founds: a later one must not overwrite the configurations of a batch with the first.
         if seq != 1:
             raise Malformed
-        genesis.read(row, data, configs)
+        row[AT["config_first"]] = beside.configs_add(genesis.read(row, data))
+    elif kind in (EntryKind.USER_INSTRUCTION, EntryKind.VENUE_INSTRUCTION):
+        instruction_read(row, data, beside)
     else:
         _READERS[kind](row, data)
 
@@ -187,8 +212,6 @@ _READERS: dict[EntryKind, Callable[[Row, dict[str, Any]], None]] = {
     EntryKind.MARK_UPDATE: _mark_update_read,
     EntryKind.FEED_STATUS: _feed_status_read,
     EntryKind.CLOCK_TICK: _clock_tick_read,
-    EntryKind.USER_INSTRUCTION: instruction_read,
-    EntryKind.VENUE_INSTRUCTION: instruction_read,
     EntryKind.LEAD: _lead_read,
     EntryKind.CHECKPOINT: _checkpoint_read,
     EntryKind.RESTORED: _restored_read,

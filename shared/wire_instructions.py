@@ -2,215 +2,154 @@
 A user's or operator's instruction -> the words of its record: the envelope, then the keys of its operation; pure.
 
 A wrong envelope makes the entry malformed. From there on a wrong key or value is a code: `code_early` for what the
-rules in force do not know, `code_late` for the first value of a wrong type.
+rules in force do not know, `code_late` for the first value of a wrong type. What does not fit in one record (a batch's
+commands, the other leg of an OCO, a market's parameters) goes into rows beside it, once the instruction is sound.
 """
 
-import re
-from collections.abc import Callable
 from typing import Any
 
 from shared import records as r
-from shared import units
-from shared.codes import Op, OrderKind, ResultCode, Side, Tif, TriggerBy
-from shared.wire_rows import AT, BLANK, WORD_MAX, Malformed, Row, market_put, whole, words_put
-
-_OPS = {op.name.lower(): op for op in Op if op != Op.NONE}
-_HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,36}", re.ASCII)
-OK = ResultCode.OK
+from shared import units, wire_orders, wire_parameters
+from shared.codes import DeadmanScope, EntryKind, Op, ResultCode, TriggerBy
+from shared.wire_beside import Beside
+from shared.wire_rows import AT, Malformed, Row, whole
+from shared.wire_values import HEX32, OK, Reader, blank, keys_read
 
 
-def instruction_read(row: Row, data: dict[str, Any]) -> None:
+def _commands_read(row: Row, value: Any) -> ResultCode:
+    """Return what is wrong with a batch as a whole."""
+    if type(value) is not list:
+        return ResultCode.FIELD_TYPE_INVALID
+    return OK if 1 <= len(value) <= r.BATCH_MAX else ResultCode.BATCH_SIZE_INVALID
+
+
+# op -> the readers of its keys in canonical order, and the keys that must be there
+_OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
+    Op.ACCOUNT_OPEN: (wire_orders.ACCOUNT_OPEN, "owner"),
+    Op.ORDER_PLACE: (wire_orders.ORDER_PLACE, "market side kind"),
+    Op.ORDER_AMEND: (wire_orders.ORDER_AMEND, ""),
+    Op.ORDER_CANCEL: (wire_orders.ORDER_CANCEL, ""),
+    Op.ORDERS_CANCEL: (wire_orders.MARKET_ONLY, ""),
+    Op.TRADE_CREATE: (wire_orders.TRADE_CREATE, "market side leverage"),
+    Op.TRADE_CLOSE: (wire_orders.TRADE_CLOSE, "position_id"),
+    Op.POSITIONS_CLOSE_ALL: (wire_orders.MARKET_ONLY, ""),
+    Op.POSITION_REVERSE: (wire_orders.POSITION_ONLY, "position_id"),
+    Op.POSITION_TRIGGERS_SET: (wire_orders.POSITION_TRIGGERS_SET, "position_id"),
+    Op.MARGIN_CHANGE: (wire_orders.MARGIN_CHANGE, "position_id amount"),
+    Op.LEVERAGE_SET: (wire_orders.LEVERAGE_SET, "market leverage"),
+    Op.DEADMAN_SET: (wire_orders.DEADMAN_SET, "timeout_ms"),
+    Op.ACCOUNT_RESET: ({}, ""),
+    Op.BATCH: ({"commands": _commands_read}, "commands"),
+    Op.VENUE_SET: (wire_parameters.VENUE_SET, ""),
+    Op.MARKET_SET: (wire_parameters.MARKET_SET, "market"),
+    Op.MARKET_HALT: (wire_orders.MARKET_ONLY, "market"),
+    Op.MARKET_RESUME: (wire_orders.MARKET_ONLY, "market"),
+    Op.MARKET_REDUCE_ONLY: (wire_orders.MARKET_ONLY, "market"),
+    Op.MARKET_SETTLE: (wire_orders.MARKET_SETTLE, "market price"),
+    Op.ACCOUNT_FREEZE: ({}, ""),
+    Op.ACCOUNT_UNFREEZE: ({}, ""),
+    Op.ACCOUNT_CREDIT: (wire_parameters.ACCOUNT_CREDIT, "amount reason"),
+}
+_READERS = {op: (readers, frozenset(required.split())) for op, (readers, required) in _OPERATIONS.items()}
+# op -> (its keys in canonical order, those that must be there)
+OPERATIONS: dict[Op, tuple[tuple[str, ...], frozenset[str]]] = {
+    op: (tuple(readers), required) for op, (readers, required) in _READERS.items()
+}
+OPERATOR_OPS = frozenset(
+    {
+        Op.VENUE_SET,
+        Op.MARKET_SET,
+        Op.MARKET_HALT,
+        Op.MARKET_RESUME,
+        Op.MARKET_REDUCE_ONLY,
+        Op.MARKET_SETTLE,
+        Op.ACCOUNT_FREEZE,
+        Op.ACCOUNT_UNFREEZE,
+        Op.ACCOUNT_CREDIT,
+    }
+)
+USER_OPS = frozenset(_READERS) - OPERATOR_OPS
+BATCH_OPS = USER_OPS - {Op.ACCOUNT_OPEN, Op.BATCH, Op.ACCOUNT_RESET}
+
+
+def _names(ops: frozenset[Op]) -> dict[str, Op]:
+    return {op.name.lower(): op for op in ops}
+
+
+_OPS = {EntryKind.USER_INSTRUCTION: _names(USER_OPS), EntryKind.VENUE_INSTRUCTION: _names(USER_OPS | OPERATOR_OPS)}
+_OPS_OF_BATCH = _names(BATCH_OPS)
+
+
+def instruction_read(row: Row, data: dict[str, Any], beside: Beside) -> None:
     """Fill the envelope, then the keys of the operation; from here on a wrong key or value is a code."""
     if whole(data.pop("v"), 1) != 1:
         raise Malformed
     row[AT["account"]] = whole(data.pop("account"), 2**31 - 1)
     request_id = data.pop("request_id")
-    if _HEX32.fullmatch(request_id) is None:
+    if HEX32.fullmatch(request_id) is None:
         raise Malformed
     row[AT["request_hi"]], row[AT["request_lo"]] = units.pair_of_hex(request_id)
     name = data.pop("op")
     if type(name) is not str:
         raise Malformed
-    op = _OPS.get(name)
+    op = _OPS[EntryKind(row[AT["kind"]])].get(name)
     if op is None:
         row[AT["code_early"]] = ResultCode.OP_UNKNOWN
         return
-    row[AT["op"]] = op
-    keys, required = OPERATIONS[op]
-    if not data.keys() <= set(keys):
-        row[AT["code_early"]] = ResultCode.FIELD_UNKNOWN
+    if not _command_read(row, op, data):
         return
-    for key in keys:
-        code = KEYS[key](row, data[key]) if key in data else OK
-        if code == ResultCode.FIELD_UNKNOWN:
-            row[AT["code_early"]] = code
-            return
-        if code == OK and key in required and key not in data:
-            code = ResultCode.FIELD_MISSING
-        if row[AT["code_late"]] == OK:
-            row[AT["code_late"]] = code
+    if op == Op.BATCH:
+        _batch_keep(row, data["commands"], beside)
+    elif op == Op.ORDER_PLACE and "oco" in data:
+        row[AT["parts_first"]] = beside.parts_add([wire_orders.leg_read(data["oco"])])
+        row[AT["parts_count"]] = 1
+    elif op == Op.MARKET_SET:
+        row[AT["config_first"]] = beside.configs_add([wire_parameters.config_read(data)])
+        row[AT["config_count"]] = 1
 
 
-def _present(row: Row, bit: int) -> ResultCode:
-    row[AT["present"]] |= bit
-    return OK
+def _command_read(row: Row, op: Op, data: dict[str, Any]) -> bool:
+    """Fill the words of one operation; return whether its shape is sound."""
+    row[AT["op"]] = op
+    if op == Op.ORDER_PLACE:
+        row[AT["trigger_by"]] = TriggerBy.QUOTE
+    elif op == Op.DEADMAN_SET:
+        row[AT["scope"]] = DeadmanScope.OPENING
+    readers, required = _READERS[op]
+    if not keys_read(row, data, readers, required):
+        return False
+    nothing = op in (Op.VENUE_SET, Op.MARKET_SET) and row[AT["parameters"]] == 0
+    if nothing and row[AT["code_late"]] == OK:
+        row[AT["code_late"]] = ResultCode.FIELD_MISSING
+    return row[AT["code_late"]] == OK
 
 
-def _decimal_put(row: Row, field: str, value: Any) -> ResultCode:
-    """Store a user's decimal, text or JSON integer."""
-    if type(value) is float:
-        return ResultCode.NUMBER_NOT_TEXT
-    if type(value) is int:
-        value = str(value)
-    if type(value) is not str:
-        return ResultCode.FIELD_TYPE_INVALID
-    parts = units.decimal_parse(value)
-    if parts is None:
-        return ResultCode.NUMBER_MALFORMED
-    row[AT[field + "_units"]], row[AT[field + "_e12"]] = parts
-    return OK
+def _batch_keep(row: Row, commands: list[Any], beside: Beside) -> None:
+    """Append a batch's commands in order, then the other legs of the OCO orders among them."""
+    parts: list[Row] = []
+    legs: list[Row] = []
+    first = beside.parts_count
+    for command in commands:
+        part = blank()
+        for name in ("seq", "ts_us", "kind", "account", "request_hi", "request_lo"):
+            part[AT[name]] = row[AT[name]]
+        sound = _part_read(part, command)
+        if sound and part[AT["op"]] == Op.ORDER_PLACE and "oco" in command:
+            part[AT["parts_first"]] = first + len(commands) + len(legs)
+            part[AT["parts_count"]] = 1
+            legs.append(wire_orders.leg_read(command["oco"]))
+        parts.append(part)
+    row[AT["parts_first"]] = beside.parts_add([*parts, *legs])
+    row[AT["parts_count"]] = len(parts)
 
 
-def _decimal_key(field: str, bit: int) -> Callable[[Row, Any], ResultCode]:
-    def put(row: Row, value: Any) -> ResultCode:
-        _present(row, bit)
-        return _decimal_put(row, field, value)
-
-    return put
-
-
-def _choice_key(
-    field: str, choices: dict[str, int], unknown: ResultCode = ResultCode.FIELD_VALUE_UNKNOWN
-) -> Callable[[Row, Any], ResultCode]:
-    def put(row: Row, value: Any) -> ResultCode:
-        if type(value) is not str:
-            return ResultCode.FIELD_TYPE_INVALID
-        if value not in choices:
-            return unknown
-        row[AT[field]] = choices[value]
-        return OK
-
-    return put
-
-
-def _whole_key(field: str, bit: int = 0) -> Callable[[Row, Any], ResultCode]:
-    """An integer; one outside the word's range is stored as -1, which every range check refuses."""
-
-    def put(row: Row, value: Any) -> ResultCode:
-        if type(value) is float:
-            return ResultCode.NUMBER_NOT_TEXT
-        if type(value) is not int:
-            return ResultCode.FIELD_TYPE_INVALID
-        row[AT[field]] = value if 0 <= value <= WORD_MAX else -1
-        return _present(row, bit)
-
-    return put
-
-
-def _trigger_key(field: str, bit: int, bit_null: int) -> Callable[[Row, Any], ResultCode]:
-    """`{"price_trigger", "trigger_by"?}`, or the bare price; null removes."""
-
-    def put(row: Row, value: Any) -> ResultCode:
-        row[AT[field + "_by"]] = TriggerBy.QUOTE
-        if value is None:
-            return _present(row, bit_null)
-        _present(row, bit)
-        if type(value) is not dict:
-            return _decimal_put(row, field, value)
-        if not value.keys() <= {"price_trigger", "trigger_by"}:
-            return ResultCode.FIELD_UNKNOWN
-        if "price_trigger" not in value:
-            return ResultCode.FIELD_MISSING
-        code = _decimal_put(row, field, value["price_trigger"])
-        if code == OK and "trigger_by" in value:
-            code = _choice_key(field + "_by", _TRIGGER_BY)(row, value["trigger_by"])
-        return code
-
-    return put
-
-
-def _market_key(row: Row, value: Any) -> ResultCode:
-    if type(value) is not str:
-        return ResultCode.FIELD_TYPE_INVALID
-    market_put(row, value)
-    return _present(row, r.PRESENT_MARKET)
-
-
-def _flag_key(row: Row, value: Any) -> ResultCode:
-    if type(value) is not bool:
-        return ResultCode.FIELD_TYPE_INVALID
-    row[AT["post_only"]] = int(value)
-    return OK
-
-
-def _percent_key(row: Row, value: Any) -> ResultCode:
-    _present(row, r.PRESENT_PERCENT)
-    scratch = BLANK.copy()
-    code = _decimal_put(scratch, "qty", value)
-    whole = scratch[AT["qty_e12"]] == 0
-    row[AT["percent"]] = scratch[AT["qty_units"]] if whole else -1
-    return code
-
-
-def _client_id_key(row: Row, value: Any) -> ResultCode:
-    if type(value) is not str:
-        return ResultCode.FIELD_TYPE_INVALID
-    if _CLIENT_ID.fullmatch(value) is None:
-        return ResultCode.TEXT_INVALID
-    words_put(row, "client_order_id", units.words_of_text(value, r.CLIENT_ID_WORDS))
-    return _present(row, r.PRESENT_CLIENT_ORDER_ID)
-
-
-def _owner_key(row: Row, value: Any) -> ResultCode:
-    if type(value) is not str:
-        return ResultCode.FIELD_TYPE_INVALID
-    if _HEX32.fullmatch(value) is None:
-        return ResultCode.TEXT_INVALID
-    row[AT["owner_hi"]], row[AT["owner_lo"]] = units.pair_of_hex(value)
-    return OK
-
-
-_TRIGGER_BY = {by.name.lower(): int(by) for by in TriggerBy if by}
-KEYS: dict[str, Callable[[Row, Any], ResultCode]] = {
-    "owner": _owner_key,
-    "market": _market_key,
-    "side": _choice_key("side", {"buy": Side.BUY, "sell": Side.SELL}),
-    # Kinds come with later rules: one that these do not know is refused like an unknown key.
-    "kind": _choice_key("order_kind", {"market": OrderKind.MARKET, "limit": OrderKind.LIMIT}, ResultCode.FIELD_UNKNOWN),
-    "qty": _decimal_key("qty", r.PRESENT_QTY),
-    "price": _decimal_key("price", r.PRESENT_PRICE),
-    "margin": _decimal_key("margin", r.PRESENT_MARGIN),
-    "percent": _percent_key,
-    "leverage": _whole_key("leverage"),
-    "tif": _choice_key("tif", {tif.name: tif for tif in Tif if tif}),
-    "post_only": _flag_key,
-    "slippage_bps": _whole_key("slippage_bps", r.PRESENT_SLIPPAGE),
-    "take_profit": _trigger_key("take_profit", r.PRESENT_TAKE_PROFIT, r.PRESENT_TAKE_PROFIT_NULL),
-    "stop_loss": _trigger_key("stop_loss", r.PRESENT_STOP_LOSS, r.PRESENT_STOP_LOSS_NULL),
-    "client_order_id": _client_id_key,
-    "order_id": _whole_key("order_id", r.PRESENT_ORDER_ID),
-    "position_id": _whole_key("position_id"),
-}
-
-
-def _keys(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
-
-
-# op -> (its keys in canonical order, those that must be there)
-OPERATIONS: dict[Op, tuple[tuple[str, ...], frozenset[str]]] = {
-    Op.ACCOUNT_OPEN: (("owner",), frozenset({"owner"})),
-    Op.ORDER_PLACE: (
-        _keys("market side kind qty price tif post_only slippage_bps take_profit stop_loss client_order_id"),
-        frozenset({"market", "side", "kind", "qty"}),
-    ),
-    Op.ORDER_CANCEL: (("order_id", "client_order_id"), frozenset()),
-    Op.ORDERS_CANCEL: (("market",), frozenset()),
-    Op.TRADE_CREATE: (
-        _keys("market side margin qty leverage slippage_bps take_profit stop_loss client_order_id"),
-        frozenset({"market", "side", "leverage"}),
-    ),
-    Op.TRADE_CLOSE: (("position_id", "qty", "percent"), frozenset({"position_id"})),
-    Op.POSITION_TRIGGERS_SET: (("position_id", "take_profit", "stop_loss"), frozenset({"position_id"})),
-}
+def _part_read(part: Row, command: Any) -> bool:
+    """Fill the words of one command of a batch; return whether its shape is sound."""
+    if type(command) is not dict or type(command.get("op")) is not str:
+        part[AT["code_early"]] = ResultCode.FIELD_TYPE_INVALID
+        return False
+    op = _OPS_OF_BATCH.get(command["op"])
+    if op is None:
+        part[AT["code_early"]] = ResultCode.OP_UNKNOWN
+        return False
+    return _command_read(part, op, {key: value for key, value in command.items() if key != "op"})

@@ -14,9 +14,9 @@ Fields = list[tuple[bytes, bytes]]
 
 MARKET = "BTC_USDC_PERP"
 HUGE = "9" * 40
-LATER_OPS = (
-    "order_amend", "positions_close_all", "position_reverse", "margin_change", "leverage_set", "margin_mode_set",
-    "deadman_set", "account_reset", "batch", "venue_set", "market_set", "market_halt", "account_freeze",
+OPERATOR_OPS = (
+    "venue_set", "market_set", "market_halt", "market_resume", "market_reduce_only", "market_settle", "account_freeze",
+    "account_unfreeze", "account_credit",
 )  # fmt: skip
 
 
@@ -65,13 +65,13 @@ def entry(ts: bytes, kind: bytes, body: bytes) -> Fields:
 
 def bases(world: World) -> dict[str, dict[str, Any]]:
     """Return one sound instruction of each operation, without its envelope."""
+    order = {"op": "order_place", "market": MARKET, "side": "buy"}
     return {
         "limit": {
-            "op": "order_place", "market": MARKET, "side": "buy", "kind": "limit", "qty": "0.001", "price": "63000.0",
-            "tif": "GTC", "post_only": False, "take_profit": "70000.0", "stop_loss": "60000.0",
-            "client_order_id": "fresh-1",
+            **order, "kind": "limit", "qty": "0.001", "price": "63000.0", "tif": "GTC", "post_only": False,
+            "take_profit": "70000.0", "stop_loss": "60000.0", "client_order_id": "fresh-1",
         },
-        "market": {"op": "order_place", "market": MARKET, "side": "sell", "kind": "market", "qty": "0.001"},
+        "market": {**order, "side": "sell", "kind": "market", "qty": "0.001"},
         "ticket": {"op": "trade_create", "market": MARKET, "side": "buy", "margin": "10", "leverage": 5},
         "ticket_qty": {"op": "trade_create", "market": MARKET, "side": "buy", "qty": "0.001", "leverage": 5},
         "close_qty": {"op": "trade_close", "position_id": world.position_id, "qty": "0.001"},
@@ -80,19 +80,60 @@ def bases(world: World) -> dict[str, dict[str, Any]]:
         "cancel": {"op": "order_cancel", "order_id": world.order_id},
         "cancel_all": {"op": "orders_cancel", "market": MARKET},
         "open": {"op": "account_open", "owner": "0123456789abcdef0123456789abcdef"},
+        "stop": {**order, "kind": "stop_market", "qty": "0.001", "price_trigger": "66000.0"},
+        "stop_limit": {**order, "kind": "stop_limit", "qty": "0.001", "price": "66100.0", "price_trigger": "66000.0"},
+        "take": {**order, "side": "sell", "kind": "take_profit_market", "qty": "0.001", "price_trigger": "66000.0"},
+        "trail": {**order, "side": "sell", "kind": "trailing_stop", "qty": "0.001", "trail_ticks": 100},
+        "quote": {**order, "kind": "market", "quote_qty": "100"},
+        "reduce": {**order, "side": "sell", "kind": "market", "close_percent": "50", "reduce_only": True},
+        "reduce_named": {
+            **order, "side": "sell", "kind": "market", "qty": "0.001", "reduce_only": True,
+            "position_id": world.position_id,
+        },
+        "oco": {
+            **order, "side": "sell", "kind": "limit", "qty": "0.001", "price": "66000.0",
+            "oco": {"kind": "stop_market", "price_trigger": "64000.0"}, "client_order_id": "fresh-2",
+        },
+        "amend": {"op": "order_amend", "order_id": world.order_id, "qty": "0.002"},
+        "close_all": {"op": "positions_close_all", "market": MARKET},
+        "reverse": {"op": "position_reverse", "position_id": world.position_id},
+        "margin": {"op": "margin_change", "position_id": world.position_id, "amount": "5"},
+        "leverage": {"op": "leverage_set", "market": MARKET, "leverage": 5},
+        "deadman": {"op": "deadman_set", "timeout_ms": 60_000},
+        "reset": {"op": "account_reset"},
+        "batch": {"op": "batch", "commands": [{"op": "orders_cancel"}]},
+        **OPERATOR_BASES,
     }  # fmt: skip
+
+
+# Sound instructions of an operator; those in ACCOUNT_BASES are for an account.
+OPERATOR_BASES: dict[str, dict[str, Any]] = {
+    "venue_set": {"op": "venue_set", "orders_open_max": 100},
+    "market_set": {"op": "market_set", "market": MARKET, "price_band_ppm": 60_000},
+    "halt": {"op": "market_halt", "market": MARKET},
+    "resume": {"op": "market_resume", "market": MARKET},
+    "reduce_market": {"op": "market_reduce_only", "market": MARKET},
+    "settle": {"op": "market_settle", "market": MARKET, "price": "65000.0"},
+    "freeze": {"op": "account_freeze"},
+    "unfreeze": {"op": "account_unfreeze"},
+    "credit": {"op": "account_credit", "amount": "5", "reason": "goodwill"},
+}
+ACCOUNT_BASES = ("freeze", "unfreeze", "credit")
 
 
 def instruction(base: str, changes: dict[str, Any], ts_off_us: int = 0) -> Callable[[World, str], Fields]:
     """Return a writer of the base instruction with some keys changed; a value of `...` drops the key."""
 
     def write(world: World, request_id: str) -> Fields:
-        body: dict[str, Any] = {"v": 1, "account": 0 if base == "open" else world.account, "request_id": request_id}
+        operator = base in OPERATOR_BASES
+        nobody = base == "open" or (operator and base not in ACCOUNT_BASES)
+        body: dict[str, Any] = {"v": 1, "account": 0 if nobody else world.account, "request_id": request_id}
         body.update(bases(world)[base])
         for key, value in changes.items():
             body[key] = value(world) if callable(value) else value
         text = json_text({key: value for key, value in body.items() if value is not ...})
-        return entry(str(world.ts_us + ts_off_us).encode(), b"user_instruction", text.encode("utf-8", "surrogatepass"))
+        kind = b"venue_instruction" if operator else b"user_instruction"
+        return entry(str(world.ts_us + ts_off_us).encode(), kind, text.encode("utf-8", "surrogatepass"))
 
     return write
 
@@ -128,6 +169,9 @@ NOT_NUMBERS: list[tuple[str, Any, str]] = [
 NUMBER_KEYS = [
     ("limit", "qty"), ("limit", "price"), ("limit", "take_profit"), ("limit", "stop_loss"), ("ticket", "margin"),
     ("ticket_qty", "qty"), ("close_qty", "qty"), ("close_percent", "percent"), ("triggers", "stop_loss"),
+    ("stop", "price_trigger"), ("stop_limit", "price"), ("trail", "price_activation"), ("quote", "quote_qty"),
+    ("reduce", "close_percent"), ("amend", "qty"), ("amend", "price"), ("margin", "amount"), ("settle", "price"),
+    ("credit", "amount"), ("market_set", "tick"), ("market_set", "notional_min"), ("venue_set", "starting_balance"),
 ]  # fmt: skip
 PLAIN_NUMBER_KEYS = [pair for pair in NUMBER_KEYS if pair[1] not in ("take_profit", "stop_loss")]
 NOT_WHOLES: list[tuple[str, Any, str]] = [
@@ -161,6 +205,16 @@ def number_cases() -> Iterator[Case]:
         ("market", "slippage_bps", "SLIPPAGE_OUT_OF_RANGE"),
         ("close_qty", "position_id", "POSITION_UNKNOWN"),
         ("cancel", "order_id", "ORDER_UNKNOWN"),
+        ("amend", "order_id", "ORDER_UNKNOWN"),
+        ("reverse", "position_id", "POSITION_UNKNOWN"),
+        ("margin", "position_id", "POSITION_UNKNOWN"),
+        ("reduce_named", "position_id", "POSITION_UNKNOWN"),
+        ("leverage", "leverage", "LEVERAGE_OUT_OF_RANGE"),
+        ("trail", "trail_ticks", "TRAIL_OUT_OF_RANGE"),
+        ("deadman", "timeout_ms", "TIMEOUT_OUT_OF_RANGE"),
+        ("venue_set", "orders_open_max", "PARAMETER_OUT_OF_RANGE"),
+        ("market_set", "price_band_ppm", "PARAMETER_OUT_OF_RANGE"),
+        ("market_set", "depth_levels", "PARAMETER_OUT_OF_RANGE"),
     ]
     for base, key, out_of_range in wholes:
         for name, value, code in NOT_WHOLES:
@@ -226,7 +280,7 @@ def text_cases() -> Iterator[Case]:
             yield Case(f"{base} {key}: {name}", "FIELD_TYPE_INVALID", instruction(base, {key: value}))
     for key, values in {
         "side": ("BUY", "", "bid", "buy ", "büy"),
-        "kind": ("LIMIT", "", "stop_market", "take_profit_limit", "trailing_stop", "liquidation"),
+        "kind": ("LIMIT", "", "stop", "oco", "settlement", "liquidation"),
         "tif": ("gtc", "", "DAY"),
     }.items():
         for value in values:
@@ -251,7 +305,11 @@ def text_cases() -> Iterator[Case]:
         ({"price_trigger": "six"}, "NUMBER_MALFORMED"),
         ({"price_trigger": "60000.0", "trigger_by": "last"}, "FIELD_VALUE_UNKNOWN"),
         ({"price_trigger": "60000.0", "trigger_by": 1}, "FIELD_TYPE_INVALID"),
-        ({"price_trigger": "60000.0", "price": "59000.0"}, "FIELD_UNKNOWN"),
+        ({"price_trigger": "60000.0", "price": None}, "FIELD_TYPE_INVALID"),
+        ({"price_trigger": "60000.0", "price": 59000.5}, "NUMBER_NOT_TEXT"),
+        ({"price_trigger": "60000.0", "price": "59k"}, "NUMBER_MALFORMED"),
+        ({"price_trigger": "60000.0", "price": "59000.05"}, "PRICE_NOT_ON_TICK"),
+        ({"price": "59000.0"}, "FIELD_MISSING"),
         ({"price_trigger": "60000.0", "colour": "red"}, "FIELD_UNKNOWN"),
     ):
         for base in ("limit", "triggers"):
@@ -271,9 +329,9 @@ def key_cases() -> Iterator[Case]:
     for base in ("limit", "ticket", "close_qty", "triggers", "cancel", "cancel_all", "open"):
         for key in ("colour", "", "Qty", "price ", "__proto__", "prïce"):
             yield Case(f"{base} with key {key!r}", "FIELD_UNKNOWN", instruction(base, {key: "1"}))
-    for key in ("quote_qty", "close_percent", "price_trigger", "expires_ms", "reduce_only", "stp", "tpsl", "oco"):
+    for key in ("commands", "owner", "margin", "leverage", "percent", "amount", "scope", "order_id"):
         yield Case(f"limit with {key}", "FIELD_UNKNOWN", instruction("limit", {key: "1"}))
-    for op in (*LATER_OPS, "ORDER_PLACE", "", "order_place ", "drop table"):
+    for op in (*OPERATOR_OPS, "margin_mode_set", "ORDER_PLACE", "", "order_place ", "drop table"):
         yield Case(f"op {op!r}", "OP_UNKNOWN", instruction("cancel_all", {"op": op}))
     exclusive = [
         ("ticket", {"qty": "0.001"}),
@@ -293,7 +351,12 @@ def key_cases() -> Iterator[Case]:
 def all_cases() -> list[Case]:
     """Return every case, in an order that never changes."""
     from tests.corpus_entries import entry_cases, envelope_cases, named_cases
+    from tests.corpus_operators import operator_cases
+    from tests.corpus_orders import account_cases, oco_cases, order_cases
 
-    parts = (number_cases, range_cases, text_cases, key_cases, envelope_cases, named_cases, entry_cases)
+    parts = (
+        number_cases, range_cases, text_cases, key_cases, envelope_cases, named_cases, entry_cases, order_cases,
+        oco_cases, account_cases, operator_cases,
+    )  # fmt: skip
     cases = [case for part in parts for case in part()]
     return [Case(f"{number:03d} {case.name[:80]}", case.code, case.fields) for number, case in enumerate(cases)]

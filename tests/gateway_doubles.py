@@ -93,6 +93,13 @@ class EngineToy:
         if command.get("market", MARKET) != MARKET:
             return [response | {"result": "MARKET_UNKNOWN"}]
         self.requests[account, request_id] = (body, seq)
+        if command["op"] == "batch":
+            # Every order that a batch cancels is unknown here.
+            results = ["ORDER_UNKNOWN" if "order_id" in each else "OK" for each in command["commands"]]
+            return [response | {"result": "OK", "results": [{"result": result} for result in results]}]
+        if command["op"] == "leverage_set":
+            settings = {"market": command["market"], "leverage": command["leverage"]}
+            return [response | {"result": "OK"}, {"e": "account_market_changed", "account": account, **settings}]
         return self._fill(response, command)
 
     def _account_open(self, command: dict[str, Any]) -> list[dict[str, Any]]:
@@ -171,6 +178,8 @@ class FakeStreams:
         view = self.hashes.setdefault(self.keys.view_account(event.get("account", 0)), {})
         if event["e"] == "account_changed":
             view["account"] = orjson.dumps(event | {"seq": seq, "log_time_us": self.clock.us})
+        elif event["e"] == "account_market_changed":
+            view[f"leverage:{event['market']}"] = b"%d" % event["leverage"]
         elif event["e"] == "position_changed":
             view[f"position:{event['position_id']}"] = orjson.dumps(event | {"seq": seq})
         elif event["e"] == "order_response" and event["result"] != "REQUEST_REPEATED":

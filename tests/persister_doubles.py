@@ -112,6 +112,14 @@ def fill(account: int, fill_id: int, order_id: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def funding(account: int, position_id: int, due_ms: int) -> dict[str, Any]:
+    """Return a funding payment."""
+    return {
+        "e": "funding", "account": account, "market": "BTC_USDC_PERP", "position_id": position_id,
+        "rate": "0.000100000", "price_mark": "60000.0", "amount": "-0.600001", "due_ms": due_ms,
+    }  # fmt: skip
+
+
 def ledger(account: int, amount: str) -> dict[str, Any]:
     """Return a ledger leg."""
     return {

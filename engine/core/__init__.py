@@ -5,7 +5,7 @@ The pure state machine's public surface: allocate, apply_batch, hashes, snapshot
     applied, events_count, status = apply_batch(states, batch, first, count)
     happened = events_of(states, events_count)          # EVENT records, until the next call
 
-Nothing here knows Redis, Postgres, a clock or a log. A batch is `shared.wire.Batch` or anything with its two arrays.
+Nothing here knows Redis, Postgres, a clock or a log. A batch is `shared.wire.Batch` or anything with its three arrays.
 """
 
 from typing import Any
@@ -57,12 +57,15 @@ def apply_batch(states: np.ndarray, batch: Any, first: int, count: int) -> tuple
     A status other than DONE ends the call early; go on from `first + applied`. After EVENTS_FULL read the events and
     call again with the same entry first: it goes on where it stood.
     """
-    records, configs = batch.commands, batch.configs
+    records, parts, configs = batch.commands, batch.parts, batch.configs
     words = records.view(np.int64).reshape(-1, COMMAND_WORDS)
+    part_words = parts.view(np.int64).reshape(-1, COMMAND_WORDS)
     config_words = configs.view(np.int64).reshape(-1, CONFIG_WORDS)
     if not kernel.JIT:
-        records, configs = records.view(np.recarray), configs.view(np.recarray)
-    applied, events_count, status = batch_apply(states, records, words, configs, config_words, first, count)
+        records, parts, configs = (array.view(np.recarray) for array in (records, parts, configs))
+    applied, events_count, status = batch_apply(
+        states, records, words, parts, part_words, configs, config_words, first, count
+    )
     return int(applied), int(events_count), int(status)
 
 

@@ -8,32 +8,38 @@ one changes the header and what the passing of time causes, nothing else.
 from numpy import int64
 
 from engine.core import (
+    amending,
     commands,
     due,
     events,
     founding,
+    lifecycle,
     prices,
     requests,
     settle,
     validate,
+    validate_accounts,
+    validate_markets,
     validate_orders,
     validate_trades,
 )
 from engine.core.kernel import entry, kernel
 from engine.core.limits import EVENTS_CHUNK
-from shared.codes import BatchStatus, EntryKind, Op, ResultCode
+from shared.codes import BatchStatus, EntryKind, EntryStage, Op, ResultCode
 from shared.records import TEXT_WORDS
 
 OK = int(ResultCode.OK)
+COMMAND_ITSELF = -1  # entry_part before a batch's commands
+STAGE_NONE = int(EntryStage.NONE)
 
 
 @entry
-def batch_apply(states, records, words, configs, config_words, first, count):
+def batch_apply(states, records, words, parts, part_words, configs, config_words, first, count):
     """
     Apply commands first … first + count − 1 and return (applied, events, BatchStatus).
 
-    Shapes: states STATE[1]; records COMMAND[n] and the same as int64[n, COMMAND_WORDS]; configs CONFIG[m] and the
-            same as int64[m, CONFIG_WORDS].
+    Shapes: states STATE[1]; records COMMAND[n] and the same as int64[n, COMMAND_WORDS]; parts, configs: what records
+            point at, COMMAND[m] and CONFIG[k], with their words likewise.
     Writes: the state; events[0 … events) are what happened since the call began.
     A status other than DONE ends the batch right after the entry that caused it; after EVENTS_FULL the entry at
     `first + applied` has begun and goes on with the next call.
@@ -44,10 +50,9 @@ def batch_apply(states, records, words, configs, config_words, first, count):
         if not events.room(state):
             return int64(index), state.events_count, int64(BatchStatus.EVENTS_FULL)
         record = records[first + index]
-        if state.entry_open == 0:
-            entry_begin(state, record, words[first + index], configs, config_words)
-            state.entry_open = 1
-        if not settle.settle(state):
+        if state.entry_stage == STAGE_NONE:
+            entry_begin(state, record, configs)
+        if not entry_run(state, record, words[first + index], parts, part_words, configs, config_words):
             return int64(index), state.events_count, int64(BatchStatus.EVENTS_FULL)
         status = entry_end(state, record)
         if status != int64(BatchStatus.DONE):
@@ -56,23 +61,66 @@ def batch_apply(states, records, words, configs, config_words, first, count):
 
 
 @kernel
-def entry_begin(state, record, words, configs, config_words):
-    """Run an entry up to its settling: time, what is due, the command."""
+def entry_begin(state, record, configs):
+    """Begin an entry: its number, and log time."""
     header = state.header
     header.seq = record.seq
     header.entries[record.kind] += 1
     state.entry_events = 0
     if record.kind == EntryKind.GENESIS:
-        founding.genesis_apply(state, record, configs, config_words)
+        founding.genesis_apply(state, record, configs)
+        state.entry_stage = int64(EntryStage.SETTLE)
         return
     due.time_move(state, record)
-    due.due_run(state)
+    state.entry_stage = int64(EntryStage.DUE)
+
+
+@kernel
+def entry_run(state, record, words, parts, part_words, configs, config_words):
+    """Run an entry from where it stands to its end; returns False when the events buffer is full before that."""
+    if state.entry_stage == EntryStage.DUE:
+        if not due.due_run(state):
+            return False
+        state.entry_stage = int64(EntryStage.COMMAND)
+        state.entry_part = COMMAND_ITSELF
+    if state.entry_stage == EntryStage.COMMAND:
+        if not command_run(state, record, words, parts, part_words, configs, config_words):
+            return False
+        state.entry_stage = int64(EntryStage.SETTLE)
+    return settle.settle(state)
+
+
+@kernel
+def command_run(state, record, words, parts, part_words, configs, config_words):
+    """Run an entry's command, a batch's one after the other, each to the end of its task; False when full."""
+    if state.entry_part == COMMAND_ITSELF:
+        if not events.room(state):
+            return False
+        command_apply(state, record, words, parts, part_words, configs, config_words)
+        state.entry_part = 0
+    while True:
+        if not lifecycle.task_run(state):
+            return False
+        if state.ask.batch == 0 or state.entry_part >= record.parts_count:
+            return True
+        if not events.room(state):
+            return False
+        part_apply(state, record, parts, record.parts_first + state.entry_part, configs)
+        state.entry_part += 1
+
+
+@kernel
+def command_apply(state, record, words, parts, part_words, configs, config_words):
+    """Run what an entry of any kind says, a batch's commands apart."""
+    state.ask.batch = 0
     if record.kind == EntryKind.PRICE_UPDATE:
         prices.price_update_apply(state, record)
     elif record.kind == EntryKind.MARK_UPDATE:
         prices.mark_update_apply(state, record)
     elif record.kind == EntryKind.USER_INSTRUCTION or record.kind == EntryKind.VENUE_INSTRUCTION:
-        instruction_apply(state, record, words)
+        state.ask.by_user = int64(record.kind == EntryKind.USER_INSTRUCTION)
+        digest = requests.body_digest(record, words, part_words, parts, config_words)
+        instruction_apply(state, record, digest, parts, configs)
     elif record.kind == EntryKind.FEED_STATUS:
         prices.feed_status_apply(state, record)
     elif record.kind == EntryKind.LEAD:
@@ -83,7 +131,7 @@ def entry_begin(state, record, words, configs, config_words):
 def entry_end(state, record):
     """Close an entry and return the BatchStatus that its end calls for."""
     header = state.header
-    state.entry_open = 0
+    state.entry_stage = STAGE_NONE
     if state.entry_events > 0:
         header.events_seq = header.seq
         header.events_chunk = (state.entry_events - 1) // EVENTS_CHUNK
@@ -111,41 +159,104 @@ def lead_apply(state, record):
 
 
 @kernel
-def instruction_apply(state, record, words):
+def instruction_apply(state, record, digest, parts, configs):
     """Check an instruction, carry it out if nothing stands against it, answer it once and remember it."""
     code = record.code_early
     first_seq = int64(0)
-    digest = int64(0)
     if code == OK:
-        digest = requests.body_digest(words)
         code, first_seq = requests.request_check(state, record, digest)
         if code == OK:
-            code = instruction_validate(state, record)
+            code = instruction_validate(state, record, parts, configs)
     state.header.results[code] += 1
-    if code == OK:
-        commands.instruction_execute(state, record)
-    else:
+    if code != OK:
         events.emit_order_response(state, record, record.account, code, int64(0), int64(0), first_seq)
+    elif record.op == Op.BATCH:
+        events.emit_batch_answer(state, record)
+        state.ask.batch = 1
+    else:
+        commands.instruction_execute(state, record, configs)
     if record.code_early == OK and requests.refusal_is_final(code):
         requests.request_remember(state, record, digest, code)
 
 
 @kernel
-def instruction_validate(state, record):
+def part_apply(state, record, parts, index, configs):
+    """Run one command of a batch; its result goes into the batch's answer."""
+    part = parts[index]
+    code = part.code_early
+    if code == OK:
+        code = part_validate(state, record, part, parts, configs)
+    state.ask.batch = 1
+    if code == OK:
+        commands.instruction_execute(state, part, configs)
+    else:
+        events.emit_batch_result(state, part, code, int64(0), int64(0))
+
+
+@kernel
+def part_validate(state, record, part, parts, configs):
+    """Return the first rule that a command of a batch breaks."""
+    state.ask.market_row = prices.MARKET_NONE
+    code = validate.account_validate(state, part)
+    if code == OK:
+        code = validate.market_validate(state, part)
+    if code == OK:
+        code = operation_validate(state, part, parts, configs)
+    return code
+
+
+@kernel
+def instruction_validate(state, record, parts, configs):
     """Return the first rule that an instruction breaks, in the order of docs/commands.md."""
     code = validate.envelope_validate(state, record)
-    if code != OK:
-        return code
-    if record.op == Op.ORDER_PLACE:
-        return validate_orders.order_place_validate(state, record)
-    if record.op == Op.ORDER_CANCEL:
-        return validate_orders.order_cancel_validate(state, record)
-    if record.op == Op.TRADE_CREATE:
+    if code == OK:
+        code = operation_validate(state, record, parts, configs)
+    return code
+
+
+@kernel
+def operation_validate(state, record, parts, configs):
+    """Return the first rule of its own operation that an instruction breaks."""
+    op = record.op
+    if op == Op.ORDER_PLACE:
+        return validate_orders.order_place_validate(state, record, parts)
+    if op == Op.ORDER_AMEND:
+        return amending.order_amend_validate(state, record)
+    if op == Op.ORDER_CANCEL:
+        return validate.order_named_validate(state, record)
+    if op == Op.TRADE_CREATE:
         return validate_trades.trade_create_validate(state, record)
-    if record.op == Op.TRADE_CLOSE:
+    if op == Op.TRADE_CLOSE:
         return validate_trades.trade_close_validate(state, record)
-    if record.op == Op.POSITION_TRIGGERS_SET:
+    if op == Op.POSITION_REVERSE:
+        return validate_trades.reverse_validate(state, record)
+    if op == Op.POSITION_TRIGGERS_SET:
         return validate_trades.triggers_set_validate(state, record)
-    if record.op == Op.ACCOUNT_OPEN:
+    if op == Op.ACCOUNT_OPEN:
         return founding.account_open_validate(state, record)
+    return rare_validate(state, record, configs)
+
+
+@kernel
+def rare_validate(state, record, configs):
+    """Return the first rule that an operation on an account as a whole, or an operator's, breaks."""
+    op = record.op
+    if op == Op.POSITIONS_CLOSE_ALL:
+        return validate_accounts.close_all_validate(state, record)
+    if op == Op.MARGIN_CHANGE:
+        return validate_accounts.margin_change_validate(state, record)
+    if op == Op.LEVERAGE_SET:
+        return validate_accounts.leverage_set_validate(state, record)
+    if op == Op.DEADMAN_SET:
+        return validate_accounts.deadman_set_validate(state, record)
+    if op == Op.ACCOUNT_RESET:
+        return validate_accounts.account_reset_validate(state, record)
+    if op == Op.ACCOUNT_CREDIT:
+        return validate_accounts.account_credit_validate(state, record)
+    if op == Op.VENUE_SET:
+        return validate_markets.venue_set_validate(state, record)
+    if op == Op.MARKET_SET:
+        return validate_markets.market_set_validate(state, record, configs)
+    if op == Op.MARKET_SETTLE:
+        return validate_markets.market_settle_validate(state, record)
     return int64(OK)

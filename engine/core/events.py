@@ -7,10 +7,10 @@ An event carries its market's scales, so that it can be printed long after the s
 
 from numpy import int64
 
-from engine.core import margin, tables
+from engine.core import margin, tables, trailing
 from engine.core.kernel import kernel
-from engine.core.limits import EVENTS_CAPACITY, EVENTS_STEP_MAX
-from shared.codes import ACCOUNT_FIRST, EventKind
+from engine.core.limits import EVENTS_CAPACITY, EVENTS_STEP_MAX, PRICE_TICKS_MAX
+from shared.codes import ACCOUNT_FIRST, EventKind, OrderKind, OrderStatus, ResultCode
 from shared.records import CLIENT_ID_WORDS
 
 MARKET_NONE = -1
@@ -53,6 +53,35 @@ def emit_order_response(state, command, account_id, result, order_id, position_i
     event.order_id = order_id
     event.position_id = position_id
     event.first_seq = first_seq
+    event.parts = 0
+
+
+@kernel
+def emit_answer(state, command, account_id, order_id, position_id):
+    """Answer an accepted instruction, or a command of a batch; ids are 0 when there are none."""
+    if state.ask.batch != 0:
+        emit_batch_result(state, command, int64(ResultCode.OK), order_id, position_id)
+    else:
+        emit_order_response(state, command, account_id, int64(ResultCode.OK), order_id, position_id, int64(0))
+
+
+@kernel
+def emit_batch_answer(state, command):
+    """Answer a batch; the results of its commands follow, each where it runs."""
+    emit_order_response(state, command, command.account, int64(ResultCode.OK), int64(0), int64(0), int64(0))
+    state.events[state.events_count - 1].parts = command.parts_count
+
+
+@kernel
+def emit_batch_result(state, command, result, order_id, position_id):
+    """State the result of one command of a batch; printed in the batch's answer, so it counts as no event."""
+    event = event_begin(state, int64(EventKind.BATCH_RESULT), int64(MARKET_NONE))
+    state.entry_events -= 1
+    event.account = command.account
+    event.op = command.op
+    event.result = result
+    event.order_id = order_id
+    event.position_id = position_id
 
 
 @kernel
@@ -70,6 +99,15 @@ def order_put(event, order):
     event.price_ticks = order.price_ticks
     event.price_trigger_ticks = order.price_trigger_ticks
     event.trigger_by = order.trigger_by
+    event.trail_ticks = order.trail_ticks
+    event.trail_ppm = order.trail_ppm
+    event.price_activation_ticks = order.price_activation_ticks
+    event.price_peak_ticks = 0
+    event.close_percent = order.close_percent
+    event.slippage_bps = order.slippage_bps
+    event.oco_id = order.oco_id
+    event.stp = order.stp
+    event.expires_us = order.expires_us
     event.post_only = order.post_only
     event.reduce_only = order.reduce_only
     event.reserved_e6 = order.reserved_e6
@@ -79,21 +117,44 @@ def order_put(event, order):
 
 
 @kernel
+def trail_put(state, event, order_row):
+    """Copy a trailing stop's peak and present trigger, once it follows its price."""
+    order = state.orders[order_row]
+    if order.kind != OrderKind.TRAILING_STOP or order.active == 0:
+        return
+    peak_ticks = int64(order.peak_ticks)
+    if order.active == trailing.TRAILS:
+        peak_ticks = trailing.trailing_peak(state, order_row)
+    event.price_peak_ticks = peak_ticks
+    trigger_ticks = trailing.trailing_trigger_ticks(
+        int64(order.side), peak_ticks, int64(order.trail_ticks), int64(order.trail_ppm)
+    )
+    event.price_trigger_ticks = trigger_ticks if 1 <= trigger_ticks <= PRICE_TICKS_MAX else 0
+
+
+@kernel
 def emit_order_changed(state, order_row):
     """State an order as it stands."""
     order = state.orders[order_row]
     event = event_begin(state, int64(EventKind.ORDER_CHANGED), int64(order.market_id) - 1)
     order_put(event, order)
+    trail_put(state, event, order_row)
+    if order.status == OrderStatus.RESTING:
+        event.slippage_bps = -1
 
 
 @kernel
-def emit_closed_order(state, order_row, reason):
-    """State an order's whole life at its end."""
+def emit_closed_order(state, order_row, reason, code):
+    """State an order's whole life at its end; code is the rule that kept a woken or delayed one from executing."""
     order = state.orders[order_row]
     market_row = int64(order.market_id) - 1
     event = event_begin(state, int64(EventKind.CLOSED_ORDER), market_row)
     order_put(event, order)
+    trail_put(state, event, order_row)
+    event.oco_id = 0
+    event.slippage_bps = -1
     event.reason = reason
+    event.result = code
     event.fee_e6 = order.fee_e6
     event.pnl_e6 = order.pnl_e6
     event.closed_us = state.header.log_time_us
@@ -103,10 +164,11 @@ def emit_closed_order(state, order_row, reason):
 
 
 @kernel
-def emit_fill(state, order_row, position_id, maker, lots, price_ticks, fee_e6, pnl_e6):
+def emit_fill(state, order_row, position_id, maker, lots, notional_e6, fee_e6, pnl_e6):
     """State one execution of a user's order; takes the next fill id."""
     order = state.orders[order_row]
-    event = event_begin(state, int64(EventKind.FILL), int64(order.market_id) - 1)
+    market_row = int64(order.market_id) - 1
+    event = event_begin(state, int64(EventKind.FILL), market_row)
     event.account = order.account_id
     event.order_id = order.order_id
     event.position_id = position_id
@@ -115,17 +177,18 @@ def emit_fill(state, order_row, position_id, maker, lots, price_ticks, fee_e6, p
     event.side = order.side
     event.maker = maker
     event.qty_lots = lots
-    event.price_ticks = price_ticks
+    event.notional_e6 = notional_e6
+    event.price_average_e4 = margin.price_average_e4(notional_e6, lots, state.markets[market_row].config.unit_e6)
     event.fee_e6 = fee_e6
     event.pnl_e6 = pnl_e6
 
 
 @kernel
-def emit_trade(state, market_row, lots, price_ticks, side):
+def emit_trade(state, market_row, lots, notional_e6, side):
     """State one execution as the market sees it; `side` is the taker's."""
     event = event_begin(state, int64(EventKind.TRADE), market_row)
     event.qty_lots = lots
-    event.price_ticks = price_ticks
+    event.price_average_e4 = margin.price_average_e4(notional_e6, lots, state.markets[market_row].config.unit_e6)
     event.side = side
 
 
@@ -152,15 +215,18 @@ def emit_position_changed(state, position_row):
             tables.index_find(state.orders_index, state.index_seed, position.take_profit_id, int64(0), int64(0))
         ]
         event.take_profit_ticks = order.price_trigger_ticks
+        event.take_profit_price_ticks = order.price_ticks
         event.take_profit_by = order.trigger_by
     if position.stop_loss_id != 0:
         order = state.orders[
             tables.index_find(state.orders_index, state.index_seed, position.stop_loss_id, int64(0), int64(0))
         ]
         event.stop_loss_ticks = order.price_trigger_ticks
+        event.stop_loss_price_ticks = order.price_ticks
         event.stop_loss_by = order.trigger_by
     event.pnl_e6 = position.pnl_e6
     event.fee_e6 = position.fees_e6
+    event.funding_e6 = position.funding_e6
     event.opened_us = position.opened_us
 
 
@@ -180,6 +246,7 @@ def emit_closed_position(state, position_row, direction_sign, reason):
     event.price_exit_e4 = margin.price_average_e4(position.exit_e6, position.exit_lots, unit_e6)
     event.pnl_e6 = position.pnl_e6
     event.fee_e6 = position.fees_e6
+    event.funding_e6 = position.funding_e6
     event.reason = reason
     event.opened_us = position.opened_us
     event.closed_us = state.header.log_time_us
@@ -195,6 +262,9 @@ def emit_account_changed(state, account_row):
     event.account = account.account_id
     event.free_e6 = account.free_e6
     event.reserved_e6 = account.reserved_e6
+    event.frozen = account.frozen
+    event.deadman_us = account.deadman_us
+    event.resets = account.resets
 
 
 @kernel
@@ -236,7 +306,7 @@ def emit_trigger_fired(state, order_row, price_ticks):
 
 
 @kernel
-def emit_liquidation(state, position_row, order_id, lots, price_ticks, fee_e6):
+def emit_liquidation(state, position_row, order_id, lots, price_ticks):
     """State that a position is closed by force."""
     position = state.positions[position_row]
     market_row = int64(position.market_id) - 1
@@ -247,7 +317,6 @@ def emit_liquidation(state, position_row, order_id, lots, price_ticks, fee_e6):
     event.qty_lots = lots
     event.price_ticks = price_ticks
     event.price_mark_ticks = state.markets[market_row].mark_ticks
-    event.fee_e6 = fee_e6
 
 
 @kernel
@@ -272,12 +341,3 @@ def emit_candle(state, market_row, minute_ms):
     event.low_x2 = market.candle_low_x2
     event.close_x2 = market.candle_close_x2
     event.quotes = market.candle_quotes
-
-
-@kernel
-def emit_market_changed(state, market_row, config_words):
-    """State a market's parameters; config_words are its configuration as words."""
-    event = event_begin(state, int64(EventKind.MARKET_CHANGED), market_row)
-    event.status = state.markets[market_row].state
-    for word in range(len(config_words)):
-        event.config[word] = config_words[word]

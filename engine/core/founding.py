@@ -2,7 +2,7 @@
 
 from numpy import int64
 
-from engine.core import commands, events, ladder, ledger, positions, tables
+from engine.core import commands, events_venue, ladder, ledger, positions, tables, trailing, validate_markets
 from engine.core.kernel import kernel
 from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
 from engine.core.state import LAG_NONE
@@ -20,7 +20,7 @@ from shared.records import VENUE_WORDS
 
 
 @kernel
-def genesis_apply(state, record, configs, config_words):
+def genesis_apply(state, record, configs):
     """Found the venue; a second genesis is counted and changes nothing."""
     if state.venue.markets_count > 0:
         return
@@ -37,7 +37,7 @@ def genesis_apply(state, record, configs, config_words):
         header.lag_us[minute] = LAG_NONE
     venue_begin(state, record)
     for index in range(record.config_count):
-        market_begin(state, int64(index), configs, config_words, record.config_first + index)
+        market_begin(state, int64(index), configs, record.config_first + index)
     insurance_e6 = record.insurance_balance_e6
     ledger.transfer(
         state,
@@ -74,12 +74,12 @@ def venue_begin(state, record):
 
 
 @kernel
-def market_begin(state, market_row, configs, config_words, config_row):
+def market_begin(state, market_row, configs, config_row):
     """Register one market, open, with the house's empty position in it."""
     market = state.markets[market_row]
     market.market_id = market_row + 1
     config = configs[config_row]
-    config_copy(market.config, config)
+    validate_markets.config_copy(market.config, config)
     market.state = int64(MarketState.OPEN)
     state.venue.markets_count = market_row + 1
     state.feeds[market_row].update_id = -1
@@ -89,7 +89,7 @@ def market_begin(state, market_row, configs, config_words, config_row):
         state, int64(ACCOUNT_HOUSE), market_row, int64(PositionKind.NET), int64(1), position_id
     )
     assert row != ROW_NONE
-    events.emit_market_changed(state, market_row, config_words[config_row])
+    events_venue.emit_market_changed(state, market_row)
 
 
 @kernel
@@ -97,34 +97,7 @@ def ladders_clear(state, market_row):
     """Make a market's ladders empty ones; also on restore."""
     for number in range(LADDERS_COUNT):
         ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number])
-
-
-@kernel
-def config_copy(target, source):
-    """Copy a market's configuration."""
-    for word in range(len(source.market)):
-        target.market[word] = source.market[word]
-    target.tick_e12 = source.tick_e12
-    target.lot_e12 = source.lot_e12
-    target.unit_e6 = source.unit_e6
-    target.leverage_max = source.leverage_max
-    target.fee_maker_ppm = source.fee_maker_ppm
-    target.fee_taker_ppm = source.fee_taker_ppm
-    target.fee_liquidation_ppm = source.fee_liquidation_ppm
-    target.spread_max_ppm = source.spread_max_ppm
-    target.spike_ppm = source.spike_ppm
-    target.mark_band_ppm = source.mark_band_ppm
-    target.price_band_ppm = source.price_band_ppm
-    target.price_age_max_ms = source.price_age_max_ms
-    target.notional_min_e6 = source.notional_min_e6
-    target.order_lots_max = source.order_lots_max
-    target.open_interest_lots_max = source.open_interest_lots_max
-    target.tiers_count = source.tiers_count
-    for tier in range(len(source.tiers)):
-        target.tiers[tier].floor_e6 = source.tiers[tier].floor_e6
-        target.tiers[tier].mmr_ppm = source.tiers[tier].mmr_ppm
-        target.tiers[tier].leverage_max = source.tiers[tier].leverage_max
-        target.tiers[tier].amount_e6 = source.tiers[tier].amount_e6
+    trailing.trailing_clear(state, market_row)
 
 
 @kernel

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.core import limits, margin, prices, tables
+from engine.core import limits, margin, prices, tables, trailing
 from engine.core.kernel import entry
 from shared import units
-from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, MarketState, OrderKind, OrderStatus, Side
+from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, Liquidity, MarketState, OrderKind, OrderStatus, Side
 
 _IGNORES = [reason.name.lower() for reason in IgnoreReason]
 
@@ -72,6 +72,7 @@ def market_views(states: np.ndarray) -> dict[str, dict[str, Any]]:
         view["quote_us"], view["mark_us"] = int(market["quote_us"]), int(market["mark_us"])
         view["fresh"] = int(market_fresh(states, index))
         view["state"] = MarketState(int(market["state"])).name.lower()
+        view["liquidity"] = Liquidity(int(market["config"]["liquidity"])).name.lower()
         view["accepted"] = int(feed["quotes_accepted"])
         view["ignored"] = {
             _IGNORES[code]: int(count) for code, count in enumerate(feed["quotes_ignored"][: len(_IGNORES)]) if count
@@ -96,7 +97,16 @@ def account_of(states: np.ndarray, account_id: int) -> dict[str, int] | None:
     if not (1 <= account_id <= 4 or ACCOUNT_FIRST <= account_id < int(state["venue"]["account_next"])):
         return None
     row = state["accounts"][account_row(account_id)]
-    return {name: int(row[name]) for name in ("account_id", "free_e6", "reserved_e6", "opened_us", "frozen")}
+    names = ("account_id", "free_e6", "reserved_e6", "opened_us", "frozen", "deadman_us", "deadman_scope", "resets")
+    return {name: int(row[name]) for name in names}
+
+
+def leverages_of(states: np.ndarray, account_id: int) -> dict[str, int]:
+    """Return the leverage that an account has set, by market; a market without one has the default."""
+    row = states.view(np.ndarray)[0]["accounts"][account_row(account_id)]
+    return {
+        name: int(row["leverage"][index]) for index, name in enumerate(markets_of(states)) if row["leverage"][index]
+    }
 
 
 def account_row(account_id: int) -> int:
@@ -142,8 +152,15 @@ def positions_of(states: np.ndarray, account_id: int | None = None) -> list[dict
     return found
 
 
+@entry
+def peaks_write(states):
+    """Write the peaks that trailing stops share into their rows, for the shell; it changes nothing that decides."""
+    trailing.trailing_write_back(states[0])
+
+
 def orders_of(states: np.ndarray, account_id: int | None = None) -> list[dict[str, Any]]:
     """Return live orders by id, of one account or of all, codes as lower-case names."""
+    peaks_write(states)
     state = states.view(np.ndarray)[0]
     names = markets_of(states)
     rows = state["orders"][1 : int(state["orders_table"]["top"]) + 1]
@@ -154,7 +171,7 @@ def orders_of(states: np.ndarray, account_id: int | None = None) -> list[dict[st
     )
     found = []
     for index in chosen[np.argsort(rows["order_id"][chosen])]:
-        row = _row_dict(rows[index], ("client_order_id",))
+        row = _row_dict(rows[index], ("client_order_id", "pad"))
         row["client_order_id"] = units.text_of_words(rows[index]["client_order_id"].tolist())
         row["market"] = names[row["market_id"] - 1]
         row["side"], row["kind"] = Side(row["side"]).name.lower(), OrderKind(row["kind"]).name.lower()

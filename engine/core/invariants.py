@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 
 from engine.core import limits, settle, triggers
+from engine.core.invariants_lists import Live, lists_check, live_of
 from engine.core.kernel import entry
-from shared.codes import ACCOUNT_FIRST, OrderStatus
+from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus
+
+TRAILS = 1  # order.active of a trailing stop that follows its price
 
 
 def invariants(states: np.ndarray) -> list[str]:
@@ -15,22 +18,18 @@ def invariants(states: np.ndarray) -> list[str]:
     if int(state["venue"]["markets_count"]) == 0:
         return []
     found: list[str] = []
-    live = {
-        name: state[name][1 : int(state[f"{name}_table"]["top"]) + 1] for name in ("accounts", "orders", "positions")
-    }
-    live["accounts"] = live["accounts"][live["accounts"]["account_id"] > 0]
-    live["orders"] = live["orders"][live["orders"]["order_id"] > 0]
-    live["positions"] = live["positions"][live["positions"]["position_id"] > 0]
+    live = live_of(state)
     _money(live, found)
     _markets(state, live, found)
-    _links(state, live, found)
+    _time(state, found)
+    lists_check(state, live, found)
     _ladders(states, state, live, found)
     return found
 
 
-def _money(live: dict[str, np.ndarray], found: list[str]) -> None:
+def _money(live: Live, found: list[str]) -> None:
     """Money is conserved, reserves add up, nobody but EXTERNAL and HOUSE is below zero."""
-    accounts, orders, positions = live["accounts"], live["orders"], live["positions"]
+    accounts, orders, positions = live.accounts, live.orders, live.positions
     total = sum(map(int, accounts["free_e6"])) + sum(map(int, accounts["reserved_e6"]))
     total += sum(map(int, positions["margin_e6"])) - sum(map(int, positions["cost_e6"]))
     if total != 0:
@@ -39,6 +38,8 @@ def _money(live: dict[str, np.ndarray], found: list[str]) -> None:
     for order in orders[orders["reserved_e6"] != 0]:
         account_id = int(order["account_id"])
         reserved[account_id] = reserved.get(account_id, 0) + int(order["reserved_e6"])
+        if order["status"] != OrderStatus.RESTING or order["reduce_only"]:
+            found.append(f"order {order['order_id']} reserves money although it opens nothing")
     for account in accounts:
         account_id = int(account["account_id"])
         if int(account["reserved_e6"]) != reserved.get(account_id, 0):
@@ -49,39 +50,37 @@ def _money(live: dict[str, np.ndarray], found: list[str]) -> None:
             found.append(f"account {account_id} has {account['free_e6']} micro-USDC free")
 
 
-def _markets(state: Any, live: dict[str, np.ndarray], found: list[str]) -> None:
-    """Lots add up to zero in every market, the house included, and open interest is Σ of longs."""
+def _markets(state: Any, live: Live, found: list[str]) -> None:
+    """Lots add up to zero in every market, the house included, and open interest is Σ of longs; budgets are sound."""
     for market in state["markets"][: int(state["venue"]["markets_count"])]:
-        lots = live["positions"][live["positions"]["market_id"] == market["market_id"]]["lots"]
+        name = f"market {market['market_id']}"
+        lots = live.positions[live.positions["market_id"] == market["market_id"]]["lots"]
         if int(lots.sum()) != 0:
-            found.append(f"market {market['market_id']}: lots add up to {lots.sum()}")
+            found.append(f"{name}: lots add up to {lots.sum()}")
         if int(lots[lots > 0].sum()) != int(market["open_interest_lots"]):
-            found.append(f"market {market['market_id']}: open interest {market['open_interest_lots']}, Σ longs differs")
+            found.append(f"{name}: open interest {market['open_interest_lots']}, Σ longs differs")
+        if market["bid_used_lots"] < 0 or market["ask_used_lots"] < 0:
+            found.append(f"{name}: less than nothing of the quote's size is used")
 
 
-def _links(state: Any, live: dict[str, np.ndarray], found: list[str]) -> None:
-    """Every live row is reachable exactly once: counted in its table, its account's counts and its position."""
-    for name in ("orders", "positions", "accounts"):
-        if len(live[name]) != int(state[f"{name}_table"]["live"]):
-            found.append(f"{name}: {len(live[name])} rows live, {state[f'{name}_table']['live']} counted")
-        ids = live[name][name[:-1] + "_id"]
-        if len(np.unique(ids)) != len(ids):
-            found.append(f"{name}: an id stands twice")
-    children: dict[int, tuple[int, int]] = {}
-    for position in live["positions"]:
-        if position["account_id"] >= ACCOUNT_FIRST and position["lots"] == 0:
-            found.append(f"position {position['position_id']} has no lots")
-        for key in ("take_profit_id", "stop_loss_id"):
-            if position[key]:
-                children[int(position[key])] = (int(position["position_id"]), int(position["account_id"]))
-    dormant = live["orders"][live["orders"]["status"] == OrderStatus.TRIGGER]
-    for order in dormant:
-        owner = children.pop(int(order["order_id"]), None)
-        if owner != (int(order["position_id"]), int(order["account_id"])):
-            found.append(
-                f"order {order['order_id']} is a trigger of position {order['position_id']}, which has another"
-            )
-    found.extend(f"position {owner[0]} names order {order_id}, which is gone" for order_id, owner in children.items())
+def _time(state: Any, found: list[str]) -> None:
+    """Nothing that was due is left, the first funding is known, and nothing of an entry is left over."""
+    now_us = int(state["header"]["log_time_us"])
+    due = []
+    for market in state["markets"][: int(state["venue"]["markets_count"])]:
+        next_ms = int(market["funding_next_ms"])
+        if next_ms == 0:
+            continue
+        due.append(next_ms * 1000)
+        if next_ms * 1000 <= now_us or next_ms <= market["funding_settled_ms"]:
+            found.append(f"market {market['market_id']}: its funding of {next_ms} is past")
+    if int(state["due"]["funding_us"]) != min(due, default=0):
+        found.append(f"the first funding is at {min(due, default=0)}, not at {state['due']['funding_us']}")
+    if state["due"]["funding_market"] or state["task"]["kind"] or state["touched"] or state["entry_stage"]:
+        found.append("something of the last entry is left over")
+    for name, table, key in (("expiry", "orders", "expires_us"), ("deadman", "accounts", "deadman_us")):
+        if state[f"{name}_count"] and int(state[table][int(state[f"{name}_heap"][0])][key]) <= now_us:
+            found.append(f"{name}: something due was left alone")
 
 
 @entry
@@ -90,6 +89,15 @@ def ladders_count(states, market_row):
     total = 0
     for number in range(limits.LADDERS_COUNT):
         total += states[0].ladders[market_row * limits.LADDERS_COUNT + number].count
+    return total
+
+
+@entry
+def trails_count(states, market_row):
+    """Return how many trailing stops of a market follow its prices."""
+    total = 0
+    for number in range(limits.TRAIL_SETS_COUNT):
+        total += states[0].trail_sets[market_row * limits.TRAIL_SETS_COUNT + number].count
     return total
 
 
@@ -110,14 +118,24 @@ def thresholds_count(states, market_row, positions):
     return total
 
 
-def _ladders(states: np.ndarray, state: Any, live: dict[str, np.ndarray], found: list[str]) -> None:
-    """Every resting and dormant order and every threshold is in a ladder, and nothing that fires is left alone."""
+def _ladders(states: np.ndarray, state: Any, live: Live, found: list[str]) -> None:
+    """
+    Every resting and dormant order and every threshold is where it waits, and nothing that fires is left alone.
+
+    Only a market whose configuration was changed may hold what would fire: until it is settled the next time.
+    """
     top = int(state["positions_table"]["top"])
     for index in range(int(state["venue"]["markets_count"])):
-        own = live["orders"][live["orders"]["market_id"] == index + 1]
-        expected = int((own["status"] != OrderStatus.ATTACHED).sum()) + int(thresholds_count(states, index, top))
+        own = live.orders[live.orders["market_id"] == index + 1]
+        trailing = (own["kind"] == OrderKind.TRAILING_STOP) & (own["active"] == TRAILS)
+        trailing &= own["status"] == OrderStatus.TRIGGER
+        waiting = np.isin(own["status"], (OrderStatus.RESTING, OrderStatus.TRIGGER)) & ~trailing
+        expected = int(waiting.sum()) + int(thresholds_count(states, index, top))
         held = int(ladders_count(states, index))
         if held != expected:
             found.append(f"market {index + 1}: its ladders hold {held} nodes, {expected} should be there")
-        if left_alone(states, index):
+        followers = int(trails_count(states, index))
+        if followers != int(trailing.sum()):
+            found.append(f"market {index + 1}: {followers} trailing stops follow, {trailing.sum()} should")
+        if not state["markets"][index]["unsettled"] and left_alone(states, index):
             found.append(f"market {index + 1}: something fires and was left alone")

@@ -12,7 +12,14 @@ A node's number is its order's row, or ORDERS_CAPACITY + the position's row. Nod
 from numpy import int64
 
 from engine.core.kernel import kernel
-from engine.core.limits import BUCKET_SHIFT, PRICE_WINDOW_TICKS, WORD_SHIFT
+from engine.core.limits import (
+    BUCKET_SHIFT,
+    LADDER_BUCKETS,
+    LADDER_SUMMARY,
+    LADDER_TOP,
+    PRICE_WINDOW_TICKS,
+    WORD_SHIFT,
+)
 
 WORD_MASK = 2**WORD_SHIFT - 1
 NODE_NONE = 0
@@ -85,6 +92,36 @@ def bucket_first(ladder):
             group = (top << WORD_SHIFT) + lowest_bit(ladder.top[top])
             word = (group << WORD_SHIFT) + lowest_bit(ladder.summary[group])
             return (word << WORD_SHIFT) + lowest_bit(ladder.words[word])
+    return int64(-1)
+
+
+@kernel
+def bucket_from(ladder, bucket):
+    """Return the first used bucket at or after `bucket`, or −1."""
+    if bucket >= LADDER_BUCKETS:
+        return int64(-1)
+    word = bucket >> WORD_SHIFT
+    bits = ladder.words[word] >> (bucket & WORD_MASK)
+    if bits != 0:
+        return bucket + lowest_bit(bits)
+    word += 1
+    group = word >> WORD_SHIFT
+    if group < LADDER_SUMMARY:
+        bits = ladder.summary[group] >> (word & WORD_MASK)
+        if bits != 0:
+            word += lowest_bit(bits)
+            return (word << WORD_SHIFT) + lowest_bit(ladder.words[word])
+        group += 1
+    top = group >> WORD_SHIFT
+    shift = group & WORD_MASK
+    while top < LADDER_TOP:
+        bits = ladder.top[top] >> shift
+        if bits != 0:
+            group = (top << WORD_SHIFT) + shift + lowest_bit(bits)
+            word = (group << WORD_SHIFT) + lowest_bit(ladder.summary[group])
+            return (word << WORD_SHIFT) + lowest_bit(ladder.words[word])
+        top += 1
+        shift = 0
     return int64(-1)
 
 
@@ -199,6 +236,55 @@ def ladder_best_find(ladder, nodes):
         node = int64(nodes[node].left)
     ladder.best_node = node
     ladder.best_place = int64(nodes[node].place)
+
+
+@kernel
+def bucket_least(ladder, nodes, bucket):
+    """Return the first node of the first used bucket at or after `bucket`, or NODE_NONE."""
+    bucket = bucket_from(ladder, bucket)
+    if bucket < 0:
+        return int64(NODE_NONE)
+    node = int64(ladder.roots[bucket])
+    while nodes[node].left != NODE_NONE:
+        node = int64(nodes[node].left)
+    return node
+
+
+@kernel
+def ladder_seek(ladder, nodes, place):
+    """Return the first node at or after a place, or NODE_NONE."""
+    if ladder.count == 0 or place >= PRICE_WINDOW_TICKS:
+        return int64(NODE_NONE)
+    if place <= ladder.best_place:
+        return ladder.best_node
+    bucket = place >> BUCKET_SHIFT
+    found = int64(NODE_NONE)
+    at = int64(ladder.roots[bucket])
+    while at != NODE_NONE:
+        if nodes[at].place >= place:
+            found = at
+            at = int64(nodes[at].left)
+        else:
+            at = int64(nodes[at].right)
+    return found if found != NODE_NONE else bucket_least(ladder, nodes, bucket + 1)
+
+
+@kernel
+def ladder_after(ladder, nodes, node):
+    """Return the node that follows `node`, or NODE_NONE."""
+    if nodes[node].right != NODE_NONE:
+        at = int64(nodes[node].right)
+        while nodes[at].left != NODE_NONE:
+            at = int64(nodes[at].left)
+        return at
+    at = node
+    parent = int64(nodes[at].parent)
+    while parent != NODE_NONE and nodes[parent].right == at:
+        at = parent
+        parent = int64(nodes[at].parent)
+    if parent != NODE_NONE:
+        return parent
+    return bucket_least(ladder, nodes, (int64(nodes[node].place) >> BUCKET_SHIFT) + 1)
 
 
 @kernel

@@ -8,9 +8,14 @@ ROW_NONE = 0
 ORDER_IN_HAND = 0
 ACCOUNTS_CAPACITY = 2**17
 ORDERS_CAPACITY = 2**20 + 2**13
+ORDER_MET = ORDERS_CAPACITY - 3  # a resting order that a fill has just completed
+ORDER_LEG = ORDERS_CAPACITY - 2  # the other leg of the order in hand, until it is placed
+ORDER_BLANK = ORDERS_CAPACITY - 1  # a row that stays all zeros
 POSITIONS_CAPACITY = 2**19
 REQUESTS_CAPACITY = 2**18
-EVENTS_CAPACITY = 2**14
+EVENTS_STEP_MAX = 2**17
+EVENTS_CAPACITY = EVENTS_STEP_MAX + 2**13
+# One step of one entry (a command, one fired order, one liquidation) emits fewer events than EVENTS_STEP_MAX.
 NODES_CAPACITY = ORDERS_CAPACITY + POSITIONS_CAPACITY
 
 # Open-addressing indexes keep at least half of their slots empty.
@@ -29,13 +34,19 @@ LADDER_WORDS = LADDER_BUCKETS >> WORD_SHIFT
 LADDER_SUMMARY = LADDER_WORDS >> WORD_SHIFT
 LADDER_TOP = LADDER_SUMMARY >> WORD_SHIFT
 LADDERS_COUNT = 12
+TRAIL_SETS_COUNT = 6  # a market's trailing stops: sells and buys, by quote, mark, index
 
-# One step of one entry (a command, one fired order, one liquidation) emits fewer events than this.
-EVENTS_STEP_MAX = 2**13
 EVENTS_CHUNK = 512
 
+# One taker meets at most so many users' orders, of accounts that together have at most so many live ones: this bounds
+# the events of one step.
+STEPS_MAX = 512
+STEPS_CAPACITY = STEPS_MAX + 512  # the quote's own steps lie between
+MET_ORDERS_MAX = 30_000
+DEPTH_LEVELS_MAX = 50
+
 LAG_MINUTES = 10
-RESULTS_CAPACITY = 1_300
+RESULTS_CAPACITY = 1_400
 IGNORES_CAPACITY = 16
 KINDS_CAPACITY = 16
 STATE_BYTES_MAX = 2**31 - 1  # NumPy keeps an item's size in a C int
@@ -50,22 +61,29 @@ MARK_QUIET_US = 10_000_000
 CANDIDATE_PPM = 10_000
 CONFIRMATIONS = 3
 KEYFRAME_US = 10_000_000
+FUNDING_MARK_US = 60_000_000  # without a mark frame for longer, a funding is skipped
+FUNDING_AHEAD_US = 86_400_000_000  # a frame naming a later funding only moves the mark
+TIMEOUT_MIN_MS = 5_000
+TIMEOUT_MAX_MS = 86_400_000
+BALANCE_E6_MAX = 10**15  # what an operator's credit may make of an account
+AMOUNT_UNITS_MAX = 10**9  # USDC of one amount; keeps amount × leverage inside 64 bits
 MINUTE_US = 60_000_000
 SLIPPAGE_DEFAULT_BPS = 500
 LEVERAGE_DEFAULT = 10
 PPM = 1_000_000
+PPB = 1_000_000_000
 
 assert LADDER_TOP >= 1
 assert ORDERS_INDEX >= 2 * ORDERS_CAPACITY
 assert POSITIONS_INDEX >= 2 * POSITIONS_CAPACITY
 assert ACCOUNTS_INDEX >= 2 * ACCOUNTS_CAPACITY
 assert REQUESTS_INDEX >= 2 * REQUESTS_CAPACITY
-assert EVENTS_CAPACITY >= 2 * EVENTS_STEP_MAX
+assert EVENTS_CAPACITY > EVENTS_STEP_MAX
 # An account's live orders are bounded, so that one step over all of them is too.
-assert EVENTS_STEP_MAX >= 3 * (r.ORDERS_OPEN_MAX + r.TRIGGERS_OPEN_MAX) + 64
+assert EVENTS_STEP_MAX >= 32 * STEPS_CAPACITY + 3 * (MET_ORDERS_MAX + r.ORDERS_OPEN_MAX + r.TRIGGERS_OPEN_MAX) + 64
 assert r.MARKETS_CAPACITY <= 32
 assert r.ACCOUNTS_MAX + 5 <= ACCOUNTS_CAPACITY
-assert r.ORDERS_MAX < ORDERS_CAPACITY
+assert r.ORDERS_MAX < ORDER_MET
 assert r.POSITIONS_MAX < POSITIONS_CAPACITY
 assert r.REQUESTS_MAX < REQUESTS_CAPACITY
 assert 10**10 * PRICE_TICKS_MAX < 10**17

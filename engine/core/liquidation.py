@@ -1,15 +1,17 @@
 """
 Closing by force: what is liquidatable is found by its threshold, its orders cancelled, and closed whole.
 
-Source: docs/risk.md#liquidation
+The order is a taker like any other: users' orders first, then the quote; in `book` mode the house takes what is left
+at the bankruptcy price. Source: docs/risk.md#liquidation
 """
 
 from numpy import int64
 
-from engine.core import events, execution, margin, matching, orders, positions, tables, triggers
+from engine.core import closing, depth, events, execution, margin, matching, orders, tables, taking, triggers
+from engine.core.integers import ceil_div
 from engine.core.kernel import kernel
-from engine.core.limits import LADDERS_COUNT, ORDER_IN_HAND, ORDERS_CAPACITY, ROW_NONE
-from shared.codes import CloseReason, OrderKind, OrderStatus
+from engine.core.limits import LADDERS_COUNT, ORDER_IN_HAND, ORDERS_CAPACITY, PRICE_TICKS_MAX, ROW_NONE
+from shared.codes import CloseReason, Liquidity, OrderKind, Tif
 
 
 @kernel
@@ -22,9 +24,27 @@ def liquidation_next(state, market_row):
 
 
 @kernel
+def bankruptcy_ticks(state, position_row):
+    """
+    Return the price at which the margin behind a position is used up, inside the price window.
+
+    Rounds: in favour of the position: up for a long, down for a short.
+    Source: docs/risk.md#bankruptcy-price
+    """
+    position = state.positions[position_row]
+    unit_e6 = state.markets[int64(position.market_id) - 1].config.unit_e6
+    base = abs(position.lots) * unit_e6
+    if position.lots > 0:
+        ticks = ceil_div(position.cost_e6 - position.margin_e6, base)
+    else:
+        ticks = (position.margin_e6 - position.cost_e6) // base
+    return min(max(ticks, int64(1)), int64(PRICE_TICKS_MAX))
+
+
+@kernel
 def liquidate(state, position_row):
     """
-    Cancel the account's resting orders in the market and close the whole position at the touch.
+    Cancel the account's orders in the market and close the whole position.
 
     No taker fee; the liquidation fee goes to INSURANCE, the rest to the account; what lacks is a deficit.
     """
@@ -32,36 +52,44 @@ def liquidate(state, position_row):
     market_row = int64(position.market_id) - 1
     market = state.markets[market_row]
     account_row = tables.account_row(int64(position.account_id))
-    resting_cancel(state, account_row, market_row)
+    orders_cancel(state, account_row, market_row, position.position_id)
     # Cancelling moved nothing of an isolated position, and its threshold is the exact test.
     assert margin.liquidatable(market.config, position.lots, position.cost_e6, position.margin_e6, market.mark_ticks)
-    side = execution.closing_side(position.lots)
-    price_ticks = matching.touch_ticks(market, orders.side_sign(side))
-    lots = abs(position.lots)
-    account_id = int64(position.account_id)
-    orders.order_start(state, int64(ORDER_IN_HAND), market_row, account_id, side, int64(OrderKind.LIQUIDATION))
+    bound_ticks = int64(0)
+    sign = -position.lots // abs(position.lots)
+    if market.config.liquidity == Liquidity.BOOK:
+        bound_ticks = bankruptcy_ticks(state, position_row)
+    elif market.config.liquidity == Liquidity.QUOTE_SIZED:
+        bound_ticks = depth.level_last_ticks(market, sign)
+    closing.close_order_start(state, position_row, abs(position.lots), int64(OrderKind.LIQUIDATION))
     order = state.orders[ORDER_IN_HAND]
-    order.qty_lots = lots
-    order.reduce_only = 1
-    matching.plan_liquidation(state.plan, market, position.lots, position.cost_e6, position.margin_e6, price_ticks)
-    events.emit_liquidation(state, position_row, order.order_id, lots, price_ticks, state.plan.fee_e6)
-    positions.fill_commit(
-        state, position_row, int64(position.kind), lots, price_ticks, int64(0), int64(CloseReason.LIQUIDATION)
-    )
-    events.emit_closed_order(state, int64(ORDER_IN_HAND), int64(CloseReason.LIQUIDATION))
-    orders.reserves_refresh(state, account_row, market_row)
-    events.emit_account_changed(state, account_row)
+    order.tif = Tif.NONE
+    taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
+    state.taker.forced = 1
+    state.taker.bound_ticks = bound_ticks
+    matching.walk(state)
+    price_ticks = depth.touch_ticks(market, sign)
+    if market.config.liquidity == Liquidity.BOOK:
+        price_ticks = bound_ticks
+    events.emit_liquidation(state, position_row, order.order_id, order.qty_lots, price_ticks)
+    state.taker.rest_lots = 0
+    execution.taker_begin(state)
+    execution.taker_run(state, int64(CloseReason.LIQUIDATION))
+    execution.taker_finish(state, int64(CloseReason.LIQUIDATION))
 
 
 @kernel
-def resting_cancel(state, account_row, market_row):
-    """End an account's resting orders in a market, oldest first."""
+def orders_cancel(state, account_row, market_row, position_id):
+    """End an account's orders in a market by priority, but for SL, TP and what reduces its other positions."""
     row = int64(state.account_links[account_row].order_first)
-    while row != ROW_NONE and state.account_links[account_row].resting[market_row] > 0:
+    while row != ROW_NONE:
         order = state.orders[row]
-        if order.status == OrderStatus.RESTING and order.market_id == market_row + 1:
+        following = int64(state.order_links[row].next)
+        bound = order.reduce_only != 0 and order.position_id != position_id
+        if order.market_id == market_row + 1 and not bound and not orders.follows_position(order):
+            waits = order.children > 0
             orders.order_close(state, row, int64(CloseReason.LIQUIDATION))
-            # Its children may have gone with it: begin again rather than trust a link.
-            row = int64(state.account_links[account_row].order_first)
-        else:
-            row = int64(state.order_links[row].next)
+            if waits:
+                # Its children may have gone with it: begin again rather than trust a link.
+                following = int64(state.account_links[account_row].order_first)
+        row = following

@@ -6,7 +6,7 @@ Formulas and their sources: docs/risk.md. Reads only.
 
 from numpy import int64
 
-from engine.core.integers import mul_div_ceil, mul_div_floor
+from engine.core.integers import ceil_div, mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
 from engine.core.limits import PPM, PRICE_TICKS_MAX
 
@@ -38,6 +38,31 @@ def maintenance_floor_e6(config, notional_e6):
         row = config.tiers[tier]
         highest = max(highest, mul_div_floor(notional_e6, row.mmr_ppm, int64(PPM)) - row.amount_e6)
     return highest
+
+
+@kernel
+def maintenance_ceil_e6(config, notional_e6):
+    """
+    Return ⌈maintenance margin⌉, what a whole margin must reach to be enough.
+
+    Rounds: up, against the account, and exactly right: a whole x >= n·mmr ÷ 10⁶ − a just when x >= ⌈n·mmr ÷ 10⁶⌉ − a.
+    Source: docs/risk.md#maintenance-margin
+    """
+    highest = mul_div_ceil(notional_e6, config.tiers[0].mmr_ppm, int64(PPM)) - config.tiers[0].amount_e6
+    for tier in range(1, config.tiers_count):
+        row = config.tiers[tier]
+        highest = max(highest, mul_div_ceil(notional_e6, row.mmr_ppm, int64(PPM)) - row.amount_e6)
+    return highest
+
+
+@kernel
+def margin_initial_e6(notional_e6, leverage):
+    """
+    Return the margin that a notional asks for.
+
+    Rounds: up, against the account.
+    """
+    return ceil_div(notional_e6, leverage)
 
 
 @kernel

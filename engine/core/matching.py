@@ -1,154 +1,330 @@
 """
-Plans fills: who, how much, at what price. Decides and never writes anything but the plan in hand.
+The walk of a taker: which users' orders and how much of the quote it meets, at what price; decides, never writes.
 
-In the `quote` mode the house takes the other side of any size at the outside quote, so a plan is one fill.
+What it finds is a list of steps, each planned on what the steps before would leave: executing them (execution.py)
+comes to the same numbers, so an order that is accepted succeeds. Only the records in hand (`taker`, `steps`, `sims`,
+the plans) are written. Source: docs/risk.md#matching
 """
 
 from numpy import int64
 
-from engine.core.fees import fee_e6, fee_liquidation_e6
-from engine.core.integers import ceil_div, mul_div_ceil, mul_div_floor
+from engine.core import depth, ladder, makers, plans, tables, triggers
+from engine.core.integers import ceil_div
 from engine.core.kernel import kernel
-from engine.core.limits import PPM
+from engine.core.limits import LADDERS_COUNT, MET_ORDERS_MAX, PPM, ROW_NONE, STEPS_MAX
+from shared.codes import CloseReason, Liquidity, Stp
+
+FILLED = int(CloseReason.FILLED)
 
 
 @kernel
-def touch_ticks(market, side_sign):
-    """Return the outside price a taker meets: the ask to buy, the bid to sell."""
-    return market.ask_ticks if side_sign > 0 else market.bid_ticks
+def price_in_band(market, price_ticks):
+    """Return whether users may trade with each other at a price: within the band around the mark."""
+    band = market.config.price_band_ppm
+    low = ceil_div(market.mark_ticks * (PPM - band), PPM)
+    return low <= price_ticks <= market.mark_ticks * (PPM + band) // PPM
 
 
 @kernel
-def price_worst_ticks(market, side_sign, slippage_bps):
-    """
-    Return the worst price that a slippage bound around the mid allows.
+def maker_ladder(state, market_row, side_sign):
+    """Return the ladder of the orders that a taker of a side meets."""
+    number = triggers.REST_SELL if side_sign > 0 else triggers.REST_BUY
+    return state.ladders[market_row * LADDERS_COUNT + number]
 
-    Rounds: towards the mid, so that the bound is never exceeded.
-    Source: docs/risk.md#price-protection
-    """
-    both = market.bid_ticks + market.ask_ticks
-    slippage_ppm = slippage_bps * 100
+
+@kernel
+def maker_first(state, market_row, side_sign):
+    """Return the first order inside the band that a taker of a side meets, or ROW_NONE; better ones do not block."""
+    row = maker_ladder(state, market_row, side_sign)
+    if row.count == 0:
+        return int64(ROW_NONE)
+    market = state.markets[market_row]
+    band = market.config.price_band_ppm
     if side_sign > 0:
-        return mul_div_floor(both, PPM + slippage_ppm, int64(2 * PPM))
-    return mul_div_ceil(both, PPM - slippage_ppm, int64(2 * PPM))
-
-
-@kernel
-def plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, price_ticks):
-    """
-    Plan what of a fill closes: min(lots, |lots_now|) if the signs oppose, else nothing; the rest opens.
-
-    Writes: plan.close_*, cost_part, released, pnl, open_lots, open_e6, and the position as the closing leaves it.
-    Rounds: cost part up, released margin down.
-    Source: docs/risk.md#closing
-    """
-    unit_e6 = market.config.unit_e6
-    opposed = lots_now * side_sign < 0
-    plan.close_lots = min(lots, abs(lots_now)) if opposed else int64(0)
-    plan.close_e6 = plan.close_lots * price_ticks * unit_e6
-    plan.open_lots = lots - plan.close_lots
-    plan.open_e6 = plan.open_lots * price_ticks * unit_e6
-    plan.cost_part_e6 = 0
-    plan.released_e6 = 0
-    plan.pnl_e6 = 0
-    if plan.close_lots > 0:
-        plan.cost_part_e6 = mul_div_ceil(cost_e6, plan.close_lots, abs(lots_now))
-        plan.released_e6 = mul_div_floor(margin_e6, plan.close_lots, abs(lots_now))
-        plan.pnl_e6 = -side_sign * plan.close_e6 - plan.cost_part_e6
-    plan.lots_after = lots_now + side_sign * lots
-    plan.cost_after_e6 = cost_e6 - plan.cost_part_e6 + side_sign * plan.open_e6
-    plan.margin_after_e6 = margin_e6 - plan.released_e6
-    plan.margin_in_e6 = 0
-    plan.open_loss_e6 = 0
-
-
-@kernel
-def plan_cash(plan, free_e6, rate_ppm):
-    """
-    Plan where the closing's cash goes: to free, or, when negative, out of the remainder's margin, else a deficit.
-
-    A flip's deficit is what its closing part alone would lack: the opening's share of the one fee comes from free, or
-    whoever flips a speck of a position would let the insurance fund pay his fees.
-    Source: docs/risk.md#closing
-    """
-    cash_e6 = plan.released_e6 + plan.pnl_e6 - plan.fee_e6
-    plan.free_after_e6 = free_e6
-    plan.deficit_e6 = 0
-    if plan.close_lots == 0:
-        plan.free_after_e6 = free_e6 - plan.fee_e6
-    elif cash_e6 >= 0:
-        plan.free_after_e6 = free_e6 + cash_e6
-    elif plan.open_lots > 0:
-        alone_e6 = plan.released_e6 + plan.pnl_e6 - fee_e6(plan.close_e6, rate_ppm)
-        plan.deficit_e6 = max(int64(0), -alone_e6)
-        plan.free_after_e6 = free_e6 + cash_e6 + plan.deficit_e6
-    elif plan.lots_after != 0:
-        plan.margin_after_e6 += cash_e6
+        place = max(int64(1), ceil_div(market.mark_ticks * (PPM - band), PPM))
     else:
-        plan.deficit_e6 = -cash_e6
+        place = ladder.ladder_place(market.mark_ticks * (PPM + band) // PPM, 1)
+    return in_band(state, market, ladder.ladder_seek(row, state.nodes, max(int64(0), place)))
 
 
 @kernel
-def plan_taker(plan, market, lots_now, cost_e6, margin_e6, free_e6, side_sign, lots, price_ticks, rate_ppm, leverage):
+def maker_after(state, market_row, side_sign, order_row):
+    """Return the order inside the band that comes after one, or ROW_NONE."""
+    row = maker_ladder(state, market_row, side_sign)
+    return in_band(state, state.markets[market_row], ladder.ladder_after(row, state.nodes, order_row))
+
+
+@kernel
+def in_band(state, market, order_row):
+    """Return the order if its price lies inside the band, else ROW_NONE."""
+    if order_row != ROW_NONE and price_in_band(market, int64(state.orders[order_row].price_ticks)):
+        return order_row
+    return int64(ROW_NONE)
+
+
+@kernel
+def would_take(state, market_row, side_sign, price_ticks):
+    """Return whether a post-only limit would take: at the touch, whatever it offers, or from a user's order."""
+    market = state.markets[market_row]
+    if market.config.liquidity != Liquidity.BOOK:
+        if side_sign * (price_ticks - depth.touch_ticks(market, side_sign)) >= 0:
+            return True
+    row = maker_first(state, market_row, side_sign)
+    return row != ROW_NONE and side_sign * (price_ticks - int64(state.orders[row].price_ticks)) >= 0
+
+
+@kernel
+def walk(state):
     """
-    Plan one taker fill against the house: the opening part brings its margin and its open loss.
+    Find the steps of the taker in `taker`.
 
-    Rounds: fee and margin up.
-    Source: docs/risk.md#opening
+    Writes: take (from steps_count on), steps, sims, plan, plan_maker.
     """
-    plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, price_ticks)
-    plan.fee_e6 = fee_e6(plan.close_e6 + plan.open_e6, rate_ppm)
-    plan_cash(plan, free_e6, rate_ppm)
-    if plan.open_lots > 0:
-        plan.margin_in_e6 = ceil_div(plan.open_e6, leverage)
-        plan.open_loss_e6 = open_loss_e6(market, side_sign, plan.open_lots, plan.open_e6)
-        plan_open(plan)
+    take = state.taker
+    market = state.markets[take.market_row]
+    walk_begin(state)
+    bound = take.bound_ticks
+    if bound == 0:
+        bound = depth.extreme_ticks(take.side_sign)
+    row = maker_first(state, take.market_row, take.side_sign)
+    while take.filled_lots < take.lots and take.capped == 0 and take.cut == 0:
+        while row != ROW_NONE and makers.maker_lots(state, row, int64(1)) == 0:
+            row = maker_after(state, take.market_row, take.side_sign, row)
+        left = take.lots - take.filled_lots
+        price_ticks = int64(state.orders[row].price_ticks)
+        meets = row != ROW_NONE and take.side_sign * (bound - price_ticks) >= 0
+        limit = price_ticks - take.side_sign if meets else bound
+        lots = depth.quote_lots(market, take.side_sign, take.used_lots, limit, left)
+        if lots > 0:
+            quote_step(state, lots)
+        elif meets:
+            following = maker_after(state, take.market_row, take.side_sign, row)
+            user_step(state, row, left)
+            row = following if take.users != 0 else int64(ROW_NONE)
+        else:
+            break
+    if take.filled_lots < take.lots and take.capped == 0 and take.cut == 0:
+        if take.forced != 0:
+            forced_step(state)
+        else:
+            beyond = depth.extreme_ticks(take.side_sign)
+            offered = depth.quote_lots(market, take.side_sign, take.used_lots, beyond, int64(1))
+            take.more = int64(offered > 0 or row != ROW_NONE)
 
 
 @kernel
-def plan_maker(plan, market, lots_now, cost_e6, margin_e6, free_e6, side_sign, lots, price_ticks, rate_ppm, leverage):
-    """Plan one fill of a resting order by the house: margin and open loss as far as free reaches."""
-    plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, lots, price_ticks)
-    plan.fee_e6 = fee_e6(plan.close_e6 + plan.open_e6, rate_ppm)
-    plan_cash(plan, free_e6, rate_ppm)
-    if plan.open_lots > 0:
-        left_e6 = max(int64(0), plan.free_after_e6)
-        plan.margin_in_e6 = min(left_e6, ceil_div(plan.open_e6, leverage))
-        left_e6 -= plan.margin_in_e6
-        plan.open_loss_e6 = min(left_e6, open_loss_e6(market, side_sign, plan.open_lots, plan.open_e6))
-        plan_open(plan)
+def walk_begin(state):
+    """Begin a walk: nothing met, the taker's position and money as they stand."""
+    take = state.taker
+    position = state.positions[take.position_row]  # ROW_NONE is a row of zeros: nothing is held
+    market = state.markets[take.market_row]
+    state.walks += 1
+    take.steps_count = 0
+    take.users = 1
+    take.met_full = 0
+    take.met_orders = 0
+    take.met_accounts_orders = 0
+    take.sims_count = 0
+    take.filled_lots = 0
+    take.filled_e6 = 0
+    take.opened_lots = 0
+    take.closed_lots = 0
+    take.capped = 0
+    take.cut = 0
+    take.more = 0
+    take.lots_after = position.lots
+    take.cost_after_e6 = position.cost_e6
+    take.margin_after_e6 = position.margin_e6
+    take.free_after_e6 = state.accounts[take.account_row].free_e6
+    if take.except_row != ROW_NONE:
+        take.free_after_e6 += state.orders[take.except_row].reserved_e6
+    take.open_interest_lots = market.open_interest_lots
+    take.house_lots = state.positions[state.market_links[take.market_row].house_row].lots
+    take.used_lots = depth.used_lots(market, take.side_sign)
 
 
 @kernel
-def plan_liquidation(plan, market, lots_now, cost_e6, margin_e6, price_ticks):
-    """Plan the forced close of a whole isolated position: no taker fee, the liquidation fee out of what is left."""
-    side_sign = int64(-1) if lots_now > 0 else int64(1)
-    plan_close(plan, market, lots_now, cost_e6, margin_e6, side_sign, abs(lots_now), price_ticks)
-    left_e6 = plan.released_e6 + plan.pnl_e6
-    plan.fee_e6 = fee_liquidation_e6(plan.close_e6, market.config.fee_liquidation_ppm, left_e6)
-    plan_cash(plan, int64(0), int64(0))
+def step_add(state, order_row, lots, price_ticks, reason):
+    """Note one more step."""
+    take = state.taker
+    step = state.steps[take.steps_count]
+    take.steps_count += 1
+    step.order_row = order_row
+    step.lots = lots
+    step.price_ticks = price_ticks
+    step.used_lots = take.used_lots
+    step.reason = reason
+    step.account_row = ROW_NONE
+    step.position_id = 0
+    if order_row != ROW_NONE:
+        order = state.orders[order_row]
+        step.account_row = tables.account_row(int64(order.account_id))
+        if order.reduce_only != 0:
+            step.position_id = order.position_id
+        take.met_orders += 1
+        take.met_accounts_orders += orders_more(state, step.account_row)
+        state.account_links[step.account_row].met_walk = state.walks
 
 
 @kernel
-def plan_open(plan):
-    """Plan the opening's margin into the position; after a flip's closing part it starts from nothing."""
-    plan.margin_after_e6 += plan.margin_in_e6 + plan.open_loss_e6
-    plan.free_after_e6 -= plan.margin_in_e6 + plan.open_loss_e6
+def fill_cost_e6(state, market_row, side_sign, used, price_ticks, lots):
+    """Return the notional of lots at one price, or, price 0, of lots from the quote whose first `used` are gone."""
+    market = state.markets[market_row]
+    if price_ticks != 0:
+        return lots * price_ticks * market.config.unit_e6
+    return depth.quote_cost_e6(market, side_sign, used, lots)
 
 
 @kernel
-def open_loss_e6(market, side_sign, lots, notional_e6):
-    """Return what an opening loses at once against the mark: max(0, side × (N − q·mark·unit))."""
-    return max(int64(0), side_sign * (notional_e6 - lots * market.mark_ticks * market.config.unit_e6))
+def taker_plan(state, lots, price_ticks):
+    """Plan one fill of the taker on what the steps so far leave it; price 0 is the quote's. Writes: plan."""
+    take = state.taker
+    market = state.markets[take.market_row]
+    sign = take.side_sign
+    closing = plans.closing_lots(take.lots_after, sign, lots)
+    close_e6 = fill_cost_e6(state, take.market_row, sign, take.used_lots, price_ticks, closing)
+    total_e6 = fill_cost_e6(state, take.market_row, sign, take.used_lots, price_ticks, lots)
+    if take.forced != 0:
+        plans.plan_forced(
+            state.plan, market, take.lots_after, take.cost_after_e6, take.margin_after_e6, sign, lots, total_e6
+        )
+        return
+    plans.plan_begin(
+        state.plan,
+        take.lots_after,
+        take.cost_after_e6,
+        take.margin_after_e6,
+        take.free_after_e6,
+        sign,
+        lots,
+        close_e6,
+        total_e6,
+        take.fee_taker_ppm,
+    )
+    plans.plan_taker(state.plan, market, sign, take.leverage)
 
 
 @kernel
-def reserve_e6(market, lots, price_ticks, leverage, rate_ppm):
-    """
-    Return what resting lots hold back: margin and taker fee at their limit.
+def taker_advance(state, lots):
+    """Let the planned fill be what the next step begins with."""
+    take = state.taker
+    plan = state.plan
+    take.open_interest_lots += plans.long_lots(plan.lots_after) - plans.long_lots(take.lots_after)
+    take.lots_after = plan.lots_after
+    take.cost_after_e6 = plan.cost_after_e6
+    take.margin_after_e6 = plan.margin_after_e6
+    take.free_after_e6 = plan.free_after_e6
+    take.filled_lots += lots
+    take.filled_e6 += plan.close_e6 + plan.open_e6
+    take.opened_lots += plan.open_lots
+    take.closed_lots += plan.close_lots
 
-    Rounds: each part up.
-    Source: docs/risk.md#reserves
-    """
-    notional_e6 = lots * price_ticks * market.config.unit_e6
-    return ceil_div(notional_e6, leverage) + fee_e6(notional_e6, rate_ppm)
+
+@kernel
+def quote_step(state, lots):
+    """Take lots from the quote, as far as the money reaches."""
+    take = state.taker
+    market = state.markets[take.market_row]
+    if take.money_e6 > 0:
+        money_e6 = take.money_e6 - take.filled_e6
+        affordable = depth.quote_affordable_lots(market, take.side_sign, take.used_lots, lots, money_e6)
+        take.capped = int64(affordable < lots)
+        lots = affordable
+        if lots == 0:
+            return
+    price_ticks = int64(0)
+    if market.config.liquidity == Liquidity.QUOTE:
+        price_ticks = depth.touch_ticks(market, take.side_sign)
+    house_step(state, lots, price_ticks)
+    take.used_lots += lots
+
+
+@kernel
+def house_step(state, lots, price_ticks):
+    """Plan and note one fill against the house; price 0 is the quote's levels."""
+    take = state.taker
+    taker_plan(state, lots, price_ticks)
+    step_add(state, int64(ROW_NONE), lots, price_ticks, int64(FILLED))
+    house_after = take.house_lots - take.side_sign * lots
+    take.open_interest_lots += plans.long_lots(house_after) - plans.long_lots(take.house_lots)
+    take.house_lots = house_after
+    taker_advance(state, lots)
+
+
+@kernel
+def forced_step(state):
+    """Let the house take what neither users nor the quote's size take of a liquidation."""
+    take = state.taker
+    market = state.markets[take.market_row]
+    price_ticks = take.bound_ticks
+    if market.config.liquidity != Liquidity.BOOK:
+        price_ticks = depth.level_last_ticks(market, take.side_sign)
+    house_step(state, take.lots - take.filled_lots, price_ticks)
+
+
+@kernel
+def user_step(state, row, left):
+    """Meet one user's order: prevent a self-trade, or fill from it, or end it; may end the walk (take.cut)."""
+    take = state.taker
+    order = state.orders[row]
+    account_row = tables.account_row(int64(order.account_id))
+    price_ticks = int64(order.price_ticks)
+    affordable = left
+    if take.money_e6 > 0:
+        unit_e6 = state.markets[take.market_row].config.unit_e6
+        affordable = (take.money_e6 - take.filled_e6) // (price_ticks * unit_e6)
+    if affordable == 0:
+        take.capped = 1
+        return
+    if not user_allowed(state, account_row):
+        take.users = 0
+        take.met_full = 1
+        return
+    if account_row == take.account_row:
+        own_meet(state, row)
+        return
+    lots = makers.maker_lots(state, row, left)
+    take.capped = int64(affordable < lots)
+    lots = min(lots, affordable)
+    taker_plan(state, lots, price_ticks)
+    if take.forced == 0 and state.plan.close_lots > 0 and state.plan.alone_e6 < 0:
+        # A partner's price would move the loss to the venue: only the quote is met from here on.
+        take.users = 0
+        take.capped = 0
+        return
+    reason = makers.maker_judge(state, row, lots)
+    if reason != int64(FILLED):
+        step_add(state, row, int64(0), int64(0), reason)
+        take.capped = 0
+        return
+    step_add(state, row, lots, price_ticks, reason)
+    taker_advance(state, lots)
+
+
+@kernel
+def own_meet(state, row):
+    """Prevent a self-trade: the resting order ends, or the taker, or both."""
+    take = state.taker
+    if take.stp != int64(Stp.CANCEL_TAKER):
+        take.free_after_e6 += state.orders[row].reserved_e6
+        step_add(state, row, int64(0), int64(0), int64(CloseReason.SELF_TRADE))
+    if take.stp != int64(Stp.CANCEL_MAKER):
+        take.cut = 1
+
+
+@kernel
+def user_allowed(state, account_row):
+    """Return whether one more order may be met: no step of an entry may do more than its events have room for."""
+    take = state.taker
+    if take.met_orders >= STEPS_MAX:
+        return False
+    return take.met_accounts_orders + orders_more(state, account_row) <= MET_ORDERS_MAX
+
+
+@kernel
+def orders_more(state, account_row):
+    """Return the live orders of an account that this walk meets for the first time, else 0."""
+    links = state.account_links[account_row]
+    if links.met_walk == state.walks:
+        return int64(0)
+    return int64(links.orders_resting) + int64(links.orders_dormant)

@@ -1,17 +1,17 @@
 """
-Order rows: enter, leave, close; what holds an order's links, ladder, reserve and children together.
+Order rows: begin, enter, leave, end; what holds an order's links, ladder, timer, reserve and children together.
 
-Row ORDER_IN_HAND is the order that executes now. It is in no index and no ladder: an order that never rests is built
-there, one that wakes or is met is moved there first, so that every execution reads the same row.
+Row ORDER_IN_HAND is the order that executes now and ORDER_LEG the other leg of one that is being placed. They are in no
+index and no ladder: an order that never rests is built there, one that wakes or is repriced is moved there first, so
+that every taker is the same row.
 """
 
 from numpy import int64
 
-from engine.core import events, ledger, matching, tables, triggers
+from engine.core import events, ledger, tables, timers, trailing, triggers
 from engine.core.kernel import kernel
-from engine.core.limits import ORDER_IN_HAND, ROW_NONE
-from shared.codes import CloseReason, OrderStatus, Side
-from shared.records import CLIENT_ID_WORDS
+from engine.core.limits import LEVERAGE_DEFAULT, ORDER_BLANK, ORDER_IN_HAND, ROW_NONE
+from shared.codes import CloseReason, OrderKind, OrderStatus, ResultCode, Side
 
 
 @kernel
@@ -21,84 +21,52 @@ def side_sign(side):
 
 
 @kernel
-def order_copy(target, source):
-    """Make `target` an order equal to `source`."""
-    target.order_id = source.order_id
-    target.priority = source.priority
-    target.position_id = source.position_id
-    target.parent_id = source.parent_id
-    target.qty_lots = source.qty_lots
-    target.qty_filled_lots = source.qty_filled_lots
-    target.filled_e6 = source.filled_e6
-    target.fee_e6 = source.fee_e6
-    target.pnl_e6 = source.pnl_e6
-    target.reserved_e6 = source.reserved_e6
-    target.placed_us = source.placed_us
-    for word in range(CLIENT_ID_WORDS):
-        target.client_order_id[word] = source.client_order_id[word]
-    target.account_id = source.account_id
-    target.price_ticks = source.price_ticks
-    target.price_trigger_ticks = source.price_trigger_ticks
-    target.fee_maker_ppm = source.fee_maker_ppm
-    target.fee_taker_ppm = source.fee_taker_ppm
-    target.leverage = source.leverage
-    target.market_id = source.market_id
-    target.side = source.side
-    target.kind = source.kind
-    target.status = source.status
-    target.tif = source.tif
-    target.trigger_by = source.trigger_by
-    target.post_only = source.post_only
-    target.reduce_only = source.reduce_only
+def closing_side(lots):
+    """Return the side that closes a position."""
+    return int64(Side.SELL) if lots > 0 else int64(Side.BUY)
 
 
 @kernel
-def order_blank(order):
-    """Clear a row: a free one is all zeros."""
-    order.order_id = 0
-    order.priority = 0
-    order.position_id = 0
-    order.parent_id = 0
-    order.qty_lots = 0
-    order.qty_filled_lots = 0
-    order.filled_e6 = 0
-    order.fee_e6 = 0
-    order.pnl_e6 = 0
-    order.reserved_e6 = 0
-    order.placed_us = 0
-    for word in range(CLIENT_ID_WORDS):
-        order.client_order_id[word] = 0
-    order.account_id = 0
-    order.price_ticks = 0
-    order.price_trigger_ticks = 0
-    order.fee_maker_ppm = 0
-    order.fee_taker_ppm = 0
-    order.leverage = 0
-    order.market_id = 0
-    order.side = 0
-    order.kind = 0
-    order.status = 0
-    order.tif = 0
-    order.trigger_by = 0
-    order.post_only = 0
-    order.reduce_only = 0
+def limit_like(kind):
+    """Return whether an order of this kind is a limit order once it executes."""
+    return kind == OrderKind.LIMIT or kind == OrderKind.STOP_LIMIT or kind == OrderKind.TAKE_PROFIT_LIMIT
+
+
+@kernel
+def follows_position(order):
+    """Return whether an order is, or as an attached child will be, the SL or TP of a position: it has no own size."""
+    return order.reduce_only != 0 and order.qty_lots == 0 and order.close_percent == 0
+
+
+@kernel
+def may_open(order):
+    """Return whether a live order may open its account's net position."""
+    return order.reduce_only == 0 and order.leverage == 0
+
+
+@kernel
+def leverage_net(state, account_row, market_row):
+    """Return the leverage of an account's net position in a market: what it set, or 10, within the market's highest."""
+    stored = int64(state.accounts[account_row].leverage[market_row])
+    if stored == 0:
+        stored = int64(LEVERAGE_DEFAULT)
+    return min(stored, state.markets[market_row].config.leverage_max)
 
 
 @kernel
 def order_start(state, row, market_row, account_id, side, kind):
     """
-    Begin a new order in a row of its own or in the hand, with the next order id and the market's fees of now.
+    Begin an order in a row of its own or in the hand, with the market's fees of now and no number yet.
 
-    Writes: orders[row], venue.order_next.
+    Writes: orders[row].
     """
+    state.orders[row] = state.orders[ORDER_BLANK]
     order = state.orders[row]
-    order_blank(order)
-    order.order_id = state.venue.order_next
-    state.venue.order_next += 1
     order.account_id = account_id
     order.market_id = market_row + 1
     order.side = side
     order.kind = kind
+    order.slippage_bps = -1
     order.placed_us = state.header.log_time_us
     config = state.markets[market_row].config
     order.fee_maker_ppm = config.fee_maker_ppm
@@ -106,32 +74,149 @@ def order_start(state, row, market_row, account_id, side, kind):
 
 
 @kernel
+def order_number(state, row):
+    """Give an order its id and its place in time."""
+    state.orders[row].order_id = state.venue.order_next
+    state.venue.order_next += 1
+    order_renew(state, row)
+
+
+@kernel
+def order_renew(state, row):
+    """Give an order that is in no list a new place in time."""
+    state.orders[row].priority = state.venue.priority_next
+    state.venue.priority_next += 1
+
+
+@kernel
 def order_find(state, order_id):
     """Return the row of a live order, or ROW_NONE."""
+    if order_id == 0:
+        return int64(ROW_NONE)
     return tables.index_find(state.orders_index, state.index_seed, order_id, int64(0), int64(0))
 
 
 @kernel
+def position_find(state, position_id):
+    """Return the row of a position, or ROW_NONE."""
+    if position_id == 0:
+        return int64(ROW_NONE)
+    return tables.index_find(state.positions_index, state.index_seed, position_id, int64(0), int64(0))
+
+
+@kernel
 def order_link(state, row):
-    """Put a stored order into the index, its account's list, its ladder and the counts; also on restore."""
+    """Put a stored order into everything that knows of live orders."""
+    order_list(state, row)
+    waiting_enter(state, row)
+
+
+@kernel
+def order_list(state, row):
+    """Put a stored order into the index, its account's list, the timers and the counts; also on restore."""
     order = state.orders[row]
     tables.index_insert(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0), row)
-    account_row = tables.account_row(int64(order.account_id))
-    account = state.account_links[account_row]
-    tables.list_append(state.order_links, row, int64(account.order_last))
-    if account.order_last == ROW_NONE:
+    account = state.account_links[tables.account_row(int64(order.account_id))]
+    # The list runs by priority: an entry that rests after its fills stands before the children placed since.
+    after = int64(account.order_last)
+    while after != ROW_NONE and state.orders[after].priority > order.priority:
+        after = int64(state.order_links[after].previous)
+    following = int64(account.order_first) if after == ROW_NONE else int64(state.order_links[after].next)
+    tables.list_insert(state.order_links, row, after, following)
+    if after == ROW_NONE:
         account.order_first = row
-    account.order_last = row
-    if order.status == OrderStatus.RESTING:
-        market_row = int64(order.market_id) - 1
-        account.orders_resting += 1
-        if account.resting[market_row] == 0 and account.net[market_row] == ROW_NONE:
-            state.positions_pending += 1
-        account.resting[market_row] += 1
+    if following == ROW_NONE:
+        account.order_last = row
+    order_count(state, row, int64(1))
+    if order.expires_us != 0:
+        timers.expiry_add(state, row)
+
+
+@kernel
+def order_count(state, row, step):
+    """Count an order in (step 1) or out (−1): resting or dormant, may open, bound to a position."""
+    order = state.orders[row]
+    market_row = int64(order.market_id) - 1
+    account = state.account_links[tables.account_row(int64(order.account_id))]
+    if order.status == OrderStatus.RESTING or order.status == OrderStatus.DELAYED:
+        account.orders_resting += step
     else:
-        account.orders_dormant += 1
-    if order.status != OrderStatus.ATTACHED:
+        account.orders_dormant += step
+    if order.status == OrderStatus.RESTING:
+        account.resting[market_row] += step
+    if order.reduce_only == 0 and order.leverage != 0:
+        state.positions_pending += step
+    elif may_open(order):
+        before = account.opening[market_row] > 0
+        account.opening[market_row] += step
+        after = account.opening[market_row] > 0
+        if before != after and account.net[market_row] == ROW_NONE:
+            state.positions_pending += step
+    elif order.position_id != 0 and not follows_position(order):
+        state.position_links[position_find(state, order.position_id)].bound += step
+
+
+@kernel
+def waiting_enter(state, row):
+    """Put an order where its status makes it wait: a ladder, the trailing stops, the delayed; attached, nowhere."""
+    order = state.orders[row]
+    if order.status == OrderStatus.DELAYED:
+        delayed_add(state, row)
+    elif order.kind == OrderKind.TRAILING_STOP and order.active == trailing.TRAILS:
+        trailing.trailing_insert(state, row)
+    elif order.status != OrderStatus.ATTACHED:
         triggers.order_push(state, row)
+
+
+@kernel
+def waiting_leave(state, row):
+    """Take an order out of where it waits."""
+    order = state.orders[row]
+    if order.status == OrderStatus.DELAYED:
+        delayed_remove(state, row)
+    elif order.kind == OrderKind.TRAILING_STOP and order.active == trailing.TRAILS:
+        trailing.trailing_remove(state, row)
+    elif order.status != OrderStatus.ATTACHED:
+        triggers.order_drop(state, row)
+
+
+@kernel
+def delayed_add(state, row):
+    """Put a delayed order into its market's list, which runs by order id."""
+    market = state.market_links[int64(state.orders[row].market_id) - 1]
+    after = market.delayed_last
+    while after != ROW_NONE and state.orders[after].order_id > state.orders[row].order_id:
+        after = int64(state.order_links[after].delayed_previous)
+    following = market.delayed_first if after == ROW_NONE else int64(state.order_links[after].delayed_next)
+    state.order_links[row].delayed_previous = after
+    state.order_links[row].delayed_next = following
+    if after == ROW_NONE:
+        market.delayed_first = row
+    else:
+        state.order_links[after].delayed_next = row
+    if following == ROW_NONE:
+        market.delayed_last = row
+    else:
+        state.order_links[following].delayed_previous = row
+
+
+@kernel
+def delayed_remove(state, row):
+    """Take a delayed order out of its market's list."""
+    market = state.market_links[int64(state.orders[row].market_id) - 1]
+    link = state.order_links[row]
+    following = int64(link.delayed_next)
+    before = int64(link.delayed_previous)
+    if before == ROW_NONE:
+        market.delayed_first = following
+    else:
+        state.order_links[before].delayed_next = following
+    if following == ROW_NONE:
+        market.delayed_last = before
+    else:
+        state.order_links[following].delayed_previous = before
+    link.delayed_next = ROW_NONE
+    link.delayed_previous = ROW_NONE
 
 
 @kernel
@@ -146,7 +231,7 @@ def uncovered_set(state, row, lots):
 def order_acquire(state):
     """Return a free row; the caller has made sure that there is one, and links it once it is filled."""
     row = tables.row_acquire(state.orders_table, state.order_links)
-    assert row != ROW_NONE
+    assert ROW_NONE < row
     return row
 
 
@@ -154,26 +239,31 @@ def order_acquire(state):
 def order_leave(state, row):
     """Take an order out of everything and free its row; no money moves and nothing is told."""
     order = state.orders[row]
-    if order.status != OrderStatus.ATTACHED:
-        triggers.order_drop(state, row)
-    account = state.account_links[tables.account_row(int64(order.account_id))]
+    waiting_leave(state, row)
+    if order.expires_us != 0:
+        timers.expiry_remove(state, row)
     if order.status == OrderStatus.RESTING:
-        market_row = int64(order.market_id) - 1
-        account.orders_resting -= 1
-        account.resting[market_row] -= 1
-        if account.resting[market_row] == 0 and account.net[market_row] == ROW_NONE:
-            state.positions_pending -= 1
         uncovered_set(state, row, int64(0))
-    else:
-        account.orders_dormant -= 1
+    order_count(state, row, int64(-1))
     tables.index_remove(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0))
+    account = state.account_links[tables.account_row(int64(order.account_id))]
     following, previous = tables.list_remove(state.order_links, row)
     if account.order_first == row:
         account.order_first = following
     if account.order_last == row:
         account.order_last = previous
-    order_blank(order)
+    state.orders[row] = state.orders[ORDER_BLANK]
     tables.row_release(state.orders_table, state.order_links, row)
+
+
+@kernel
+def order_enter(state, source_row, status):
+    """Give the order in `source_row` (a row in hand) a row of its own in which it waits; returns that row."""
+    row = order_acquire(state)
+    state.orders[row] = state.orders[source_row]
+    state.orders[row].status = status
+    order_link(state, row)
+    return row
 
 
 @kernel
@@ -181,36 +271,55 @@ def order_take_in_hand(state, row):
     """Move a live order into the hand; its reserve returns to free first."""
     order = state.orders[row]
     ledger.reserve(state, tables.account_row(int64(order.account_id)), row, -order.reserved_e6)
-    order_copy(state.orders[ORDER_IN_HAND], order)
+    state.orders[ORDER_IN_HAND] = state.orders[row]
     order_leave(state, row)
 
 
 @kernel
 def order_close(state, row, reason):
-    """End a live order, and with a resting one the children that waited for it."""
+    """End a live order, the children that waited for it, and its tie to another leg, which stays."""
+    order_close_coded(state, row, reason, int64(ResultCode.OK))
+
+
+@kernel
+def order_close_coded(state, row, reason, code):
+    """End a live order as `order_close` does, saying which rule it broke when it should have executed."""
     order = state.orders[row]
     order_id = order.order_id
     account_row = tables.account_row(int64(order.account_id))
-    resting = order.status == OrderStatus.RESTING
-    order_end(state, row, reason)
-    if resting:
+    waits = order.children > 0
+    sibling_row = order_find(state, order.oco_id)
+    order_end(state, row, reason, code)
+    if sibling_row != ROW_NONE:
+        state.orders[sibling_row].oco_id = 0
+        events.emit_order_changed(state, sibling_row)
+    if waits:
         children_close(state, account_row, order_id)
 
 
 @kernel
-def order_end(state, row, reason):
+def order_end(state, row, reason, code):
     """End one live order: release its reserve, unbind it from its position, tell its whole life."""
     order = state.orders[row]
     ledger.reserve(state, tables.account_row(int64(order.account_id)), row, -order.reserved_e6)
-    position_row = tables.index_find(state.positions_index, state.index_seed, order.position_id, int64(0), int64(0))
-    if order.position_id != 0 and position_row != ROW_NONE:
-        position = state.positions[position_row]
-        if position.take_profit_id == order.order_id:
-            position.take_profit_id = 0
-        if position.stop_loss_id == order.order_id:
-            position.stop_loss_id = 0
-    events.emit_closed_order(state, row, reason)
+    if follows_position(order):
+        follower_unbind(state, row)
+    events.emit_closed_order(state, row, reason, code)
     order_leave(state, row)
+
+
+@kernel
+def follower_unbind(state, row):
+    """Empty the place that an SL or TP has in its position."""
+    order = state.orders[row]
+    position_row = position_find(state, order.position_id)
+    if position_row == ROW_NONE:
+        return
+    position = state.positions[position_row]
+    if position.take_profit_id == order.order_id:
+        position.take_profit_id = 0
+    if position.stop_loss_id == order.order_id:
+        position.stop_loss_id = 0
 
 
 @kernel
@@ -221,74 +330,5 @@ def children_close(state, account_row, parent_id):
         following = int64(state.order_links[row].next)
         order = state.orders[row]
         if order.status == OrderStatus.ATTACHED and order.parent_id == parent_id:
-            order_end(state, row, int64(CloseReason.PARENT_CLOSED))
+            order_end(state, row, int64(CloseReason.PARENT_CLOSED), int64(ResultCode.OK))
         row = following
-
-
-@kernel
-def reserves_refresh(state, account_row, market_row):
-    """
-    Recompute what an account's resting orders in a market hold back, after its net position changed.
-
-    The opposite position covers the oldest first. Whenever free money then lacks, the account's newest reserving
-    orders end, MARGIN_INSUFFICIENT, until it does not.
-    """
-    links = state.account_links[account_row]
-    if links.resting[market_row] > 0:
-        net_row = int64(links.net[market_row])
-        lots = state.positions[net_row].lots if net_row != ROW_NONE else int64(0)
-        for side in (int64(Side.BUY), int64(Side.SELL)):
-            reserves_side_refresh(state, account_row, market_row, side, max(int64(0), -lots * side_sign(side)))
-    account = state.accounts[account_row]
-    while account.free_e6 < 0 and account.reserved_e6 > 0:
-        row = int64(links.order_last)
-        while state.orders[row].reserved_e6 == 0:
-            row = int64(state.order_links[row].previous)
-        order_close(state, row, int64(CloseReason.MARGIN_INSUFFICIENT))
-
-
-@kernel
-def reserves_side_refresh(state, account_row, market_row, side, cover_lots):
-    """Recompute the reserves of one side; cover_lots is the opposite position."""
-    market = state.markets[market_row]
-    row = int64(state.account_links[account_row].order_first)
-    while row != ROW_NONE:
-        order = state.orders[row]
-        if order.status == OrderStatus.RESTING and order.side == side and order.market_id == market_row + 1:
-            open_lots = order.qty_lots - order.qty_filled_lots
-            covered = min(cover_lots, open_lots)
-            cover_lots -= covered
-            uncovered_set(state, row, open_lots - covered)
-            due_e6 = matching.reserve_e6(
-                market, open_lots - covered, int64(order.price_ticks), int64(order.leverage), int64(order.fee_taker_ppm)
-            )
-            if due_e6 != order.reserved_e6:
-                ledger.reserve(state, account_row, row, due_e6 - order.reserved_e6)
-                events.emit_order_changed(state, row)
-        row = int64(state.order_links[row].next)
-
-
-@kernel
-def cover_left_lots(state, account_row, market_row, side):
-    """Return how many lots of the opposite net position the account's resting orders of a side leave uncovered."""
-    links = state.account_links[account_row]
-    net_row = int64(links.net[market_row])
-    if net_row == ROW_NONE:
-        return int64(0)
-    left = max(int64(0), -state.positions[net_row].lots * side_sign(side))
-    return max(int64(0), left - resting_lots(state, account_row, market_row, side))
-
-
-@kernel
-def resting_lots(state, account_row, market_row, side):
-    """Return Σ of the open lots of an account's resting orders of one side in a market."""
-    total = int64(0)
-    if state.account_links[account_row].resting[market_row] == 0:
-        return total
-    row = int64(state.account_links[account_row].order_first)
-    while row != ROW_NONE:
-        order = state.orders[row]
-        if order.status == OrderStatus.RESTING and order.side == side and order.market_id == market_row + 1:
-            total += order.qty_lots - order.qty_filled_lots
-        row = int64(state.order_links[row].next)
-    return total

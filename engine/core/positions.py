@@ -1,7 +1,8 @@
 """
 One fill onto one position: open, increase, reduce, close, flip; and the birth and end of a position.
 
-The fill is the plan in hand of the order in hand; the house takes its other side.
+A fill is a plan; the cost side of every fill runs through the house's position, so that two users who trade with each
+other leave it as it was.
 """
 
 from numpy import int64
@@ -9,7 +10,7 @@ from numpy import int64
 from engine.core import events, ledger, orders, tables, triggers
 from engine.core.integers import mul_div_ceil
 from engine.core.kernel import kernel
-from engine.core.limits import ORDER_IN_HAND, ROW_NONE
+from engine.core.limits import ROW_NONE
 from shared.codes import (
     ACCOUNT_FEES,
     ACCOUNT_HOUSE,
@@ -18,19 +19,12 @@ from shared.codes import (
     LedgerReason,
     OrderKind,
     PositionKind,
-    Side,
 )
 
 
 @kernel
-def position_find(state, position_id):
-    """Return the row of a position, or ROW_NONE."""
-    return tables.index_find(state.positions_index, state.index_seed, position_id, int64(0), int64(0))
-
-
-@kernel
 def position_link(state, row):
-    """Put a position into the index, its account's list and, a net one, its place there; also on restore."""
+    """Put a position into the index, its account's and market's lists and, a net one, its place; also on restore."""
     position = state.positions[row]
     tables.index_insert(state.positions_index, state.index_seed, position.position_id, int64(0), int64(0), row)
     market_row = int64(position.market_id) - 1
@@ -41,14 +35,62 @@ def position_link(state, row):
         links.position_first = row
     links.position_last = row
     links.positions_open += 1
+    market_insert(state, market_row, row)
     if account_row == ACCOUNT_HOUSE:
         state.market_links[market_row].house_row = row
     elif position.kind == PositionKind.TICKET:
         links.ticket_lots[market_row] += abs(position.lots)
     else:
         links.net[market_row] = row
-        if links.resting[market_row] > 0:
+        if links.opening[market_row] > 0:
             state.positions_pending -= 1
+
+
+@kernel
+def market_insert(state, market_row, row):
+    """Put a position into its market's list, which runs by id; a taker's may be older than a maker's just opened."""
+    market = state.market_links[market_row]
+    before = market.position_last
+    while before != ROW_NONE and state.positions[before].position_id > state.positions[row].position_id:
+        before = int64(state.position_links[before].market_previous)
+    after = market.position_first if before == ROW_NONE else int64(state.position_links[before].market_next)
+    state.position_links[row].market_previous = before
+    state.position_links[row].market_next = after
+    if before == ROW_NONE:
+        market.position_first = row
+    else:
+        state.position_links[before].market_next = row
+    if after == ROW_NONE:
+        market.position_last = row
+    else:
+        state.position_links[after].market_previous = row
+
+
+@kernel
+def market_unlink(state, market_row, row):
+    """Take a position out of its market's list."""
+    market = state.market_links[market_row]
+    link = state.position_links[row]
+    following = int64(link.market_next)
+    before = int64(link.market_previous)
+    if before == ROW_NONE:
+        market.position_first = following
+    else:
+        state.position_links[before].market_next = following
+    if following == ROW_NONE:
+        market.position_last = before
+    else:
+        state.position_links[following].market_previous = before
+    link.market_next = ROW_NONE
+    link.market_previous = ROW_NONE
+
+
+@kernel
+def position_id_take(state):
+    """Return the next position id and use it up."""
+    position_id = state.venue.position_next
+    state.venue.position_next += 1
+    return position_id
 
 
 @kernel
@@ -72,6 +114,7 @@ def position_release(state, row):
     """Take an emptied position out of everything and free its row."""
     position = state.positions[row]
     assert position.lots == 0 and position.cost_e6 == 0 and position.margin_e6 == 0
+    assert state.position_links[row].bound == 0
     market_row = int64(position.market_id) - 1
     links = state.account_links[tables.account_row(int64(position.account_id))]
     tables.index_remove(state.positions_index, state.index_seed, position.position_id, int64(0), int64(0))
@@ -81,38 +124,41 @@ def position_release(state, row):
     if links.position_last == row:
         links.position_last = previous
     links.positions_open -= 1
+    market_unlink(state, market_row, row)
     if position.kind == PositionKind.NET:
         links.net[market_row] = ROW_NONE
-        if links.resting[market_row] > 0:
+        if links.opening[market_row] > 0:
             state.positions_pending += 1
-    position.position_id = 0
-    position.opened_us = 0
-    position.entry_lots = 0
-    position.entry_e6 = 0
-    position.exit_lots = 0
-    position.exit_e6 = 0
-    position.pnl_e6 = 0
-    position.fees_e6 = 0
-    position.funding_e6 = 0
-    position.take_profit_id = 0
-    position.stop_loss_id = 0
-    position.account_id = 0
-    position.leverage = 0
-    position.market_id = 0
-    position.kind = 0
+    state.positions[row] = state.positions[ROW_NONE]
     tables.row_release(state.positions_table, state.position_links, row)
 
 
 @kernel
 def position_end(state, row, direction_sign, reason):
-    """Tell a position's whole life, end the SL and TP that were bound to it, and free its row."""
+    """Tell a position's whole life, end what was bound to it, and free its row."""
     position = state.positions[row]
     for order_id in (position.take_profit_id, position.stop_loss_id):
         if order_id != 0:
             orders.order_close(state, orders.order_find(state, order_id), int64(CloseReason.POSITION_CLOSED))
+    if state.position_links[row].bound > 0:
+        bound_close(state, row)
     events.emit_closed_position(state, row, direction_sign, reason)
     events.emit_position_changed(state, row)
     position_release(state, row)
+
+
+@kernel
+def bound_close(state, position_row):
+    """End the reduce-only orders of a position that ends, by priority."""
+    position = state.positions[position_row]
+    account_row = tables.account_row(int64(position.account_id))
+    row = int64(state.account_links[account_row].order_first)
+    while row != ROW_NONE:
+        following = int64(state.order_links[row].next)
+        order = state.orders[row]
+        if order.reduce_only != 0 and order.position_id == position.position_id and not orders.follows_position(order):
+            orders.order_close(state, row, int64(CloseReason.POSITION_CLOSED))
+        row = following
 
 
 @kernel
@@ -128,7 +174,7 @@ def lots_add(state, market_row, position_row, lots):
 
 
 @kernel
-def house_book(state, market_row, side_sign, lots, price_ticks):
+def house_book(state, market_row, side_sign, lots, close_e6_first, notional_e6):
     """
     Book the house's own lots and result of one fill, whose notional already stands in its cost.
 
@@ -136,13 +182,11 @@ def house_book(state, market_row, side_sign, lots, price_ticks):
     """
     house_row = state.market_links[market_row].house_row
     house = state.positions[house_row]
-    opposed = house.lots * side_sign < 0
-    if opposed:
-        unit_e6 = state.markets[market_row].config.unit_e6
+    if house.lots * side_sign < 0:
         close_lots = min(lots, abs(house.lots))
-        cost_before_e6 = house.cost_e6 - side_sign * lots * price_ticks * unit_e6
+        cost_before_e6 = house.cost_e6 - side_sign * notional_e6
         cost_part_e6 = mul_div_ceil(cost_before_e6, close_lots, abs(house.lots))
-        pnl_e6 = -side_sign * close_lots * price_ticks * unit_e6 - cost_part_e6
+        pnl_e6 = -side_sign * close_e6_first - cost_part_e6
         ledger.pnl_book(state, int64(ACCOUNT_HOUSE), house_row, pnl_e6, int64(0))
     lots_add(state, market_row, house_row, side_sign * lots)
 
@@ -158,47 +202,43 @@ def trade_legs(state, market_row, position_row, side_sign, notional_e6):
 
 
 @kernel
-def fee_pay(state, account_row, position_row):
-    """Pay the fee of the plan in hand; a forced close pays the insurance fund."""
-    order = state.orders[ORDER_IN_HAND]
-    fee_e6 = state.plan.fee_e6
-    state.positions[position_row].fees_e6 += fee_e6
+def fee_pay(state, plan, order_row, account_row, position_row):
+    """Pay a plan's fee; a forced close pays the insurance fund."""
+    order = state.orders[order_row]
+    state.positions[position_row].fees_e6 += plan.fee_e6
     if order.kind == OrderKind.LIQUIDATION:
-        ledger.transfer(
-            state, account_row, int64(ACCOUNT_INSURANCE), fee_e6, int64(LedgerReason.LIQUIDATION_FEE), order.order_id
-        )
+        reason = int64(LedgerReason.LIQUIDATION_FEE)
+        ledger.transfer(state, account_row, int64(ACCOUNT_INSURANCE), plan.fee_e6, reason, order.order_id)
     else:
-        ledger.transfer(state, account_row, int64(ACCOUNT_FEES), fee_e6, int64(LedgerReason.FEE), order.order_id)
+        ledger.transfer(state, account_row, int64(ACCOUNT_FEES), plan.fee_e6, int64(LedgerReason.FEE), order.order_id)
 
 
 @kernel
-def deficit_cover(state, account_row, position_row, deficit_e6):
+def deficit_cover(state, order_id, account_row, position_row, deficit_e6):
     """Let INSURANCE, down to zero, and then HOUSE pay what a closed position lost beyond its margin."""
-    order_id = state.orders[ORDER_IN_HAND].order_id
     insurance_e6 = min(deficit_e6, max(int64(0), state.accounts[ACCOUNT_INSURANCE].free_e6))
+    reason = int64(LedgerReason.DEFICIT)
     if insurance_e6 > 0:
-        ledger.transfer(
-            state, int64(ACCOUNT_INSURANCE), account_row, insurance_e6, int64(LedgerReason.DEFICIT), order_id
-        )
+        ledger.transfer(state, int64(ACCOUNT_INSURANCE), account_row, insurance_e6, reason, order_id)
         events.emit_deficit(state, position_row, int64(ACCOUNT_INSURANCE), insurance_e6)
     if deficit_e6 > insurance_e6:
         house_e6 = deficit_e6 - insurance_e6
-        ledger.transfer(state, int64(ACCOUNT_HOUSE), account_row, house_e6, int64(LedgerReason.DEFICIT), order_id)
+        ledger.transfer(state, int64(ACCOUNT_HOUSE), account_row, house_e6, reason, order_id)
         events.emit_deficit(state, position_row, int64(ACCOUNT_HOUSE), house_e6)
 
 
 @kernel
-def close_commit(state, account_row, position_row, side_sign, reason):
-    """Book the closing part of the plan in hand; returns the position's row, or ROW_NONE when it ended."""
-    plan = state.plan
-    order_id = state.orders[ORDER_IN_HAND].order_id
+def close_commit(state, plan, order_row, position_row, side_sign, reason):
+    """Book the closing part of a plan; returns the position's row, or ROW_NONE when it ended."""
+    order_id = state.orders[order_row].order_id
     position = state.positions[position_row]
+    account_row = tables.account_row(int64(position.account_id))
     market_row = int64(position.market_id) - 1
     triggers.threshold_drop(state, position_row)
     ledger.margin_add(state, account_row, position_row, -plan.released_e6, order_id)
     trade_legs(state, market_row, position_row, side_sign, plan.close_e6)
     ledger.pnl_book(state, account_row, position_row, plan.pnl_e6, order_id)
-    fee_pay(state, account_row, position_row)
+    fee_pay(state, plan, order_row, account_row, position_row)
     lots_add(state, market_row, position_row, side_sign * plan.close_lots)
     position.exit_lots += plan.close_lots
     position.exit_e6 += plan.close_e6
@@ -210,26 +250,23 @@ def close_commit(state, account_row, position_row, side_sign, reason):
         triggers.threshold_push(state, position_row)
         return position_row
     if plan.deficit_e6 > 0:
-        deficit_cover(state, account_row, position_row, plan.deficit_e6)
+        deficit_cover(state, order_id, account_row, position_row, plan.deficit_e6)
     position_end(state, position_row, -side_sign, reason)
     return int64(ROW_NONE)
 
 
 @kernel
-def open_commit(state, account_row, market_row, position_row, kind, side_sign):
-    """Book the opening part of the plan in hand onto a position, a new one if there is none; returns its row."""
-    plan = state.plan
-    order = state.orders[ORDER_IN_HAND]
+def open_commit(state, plan, order_row, position_row, kind, leverage, position_id, side_sign):
+    """Book the opening part of a plan onto a position, a new one with this id if there is none; returns its row."""
+    order = state.orders[order_row]
+    market_row = int64(order.market_id) - 1
+    account_row = tables.account_row(int64(order.account_id))
     if position_row == ROW_NONE:
-        position_id = state.venue.position_next
-        state.venue.position_next += 1
-        position_row = position_acquire(
-            state, int64(order.account_id), market_row, kind, int64(order.leverage), position_id
-        )
+        position_row = position_acquire(state, int64(order.account_id), market_row, kind, leverage, position_id)
     else:
         triggers.threshold_drop(state, position_row)
     if plan.close_lots == 0:
-        fee_pay(state, account_row, position_row)
+        fee_pay(state, plan, order_row, account_row, position_row)
     position = state.positions[position_row]
     ledger.margin_add(state, account_row, position_row, plan.margin_in_e6 + plan.open_loss_e6, order.order_id)
     trade_legs(state, market_row, position_row, side_sign, plan.open_e6)
@@ -241,39 +278,42 @@ def open_commit(state, account_row, market_row, position_row, kind, side_sign):
 
 
 @kernel
-def fill_commit(state, position_row, kind, lots, price_ticks, maker, reason):
-    """
-    Book the plan in hand: one fill of the order in hand against the house.
-
-    Units:  position_row is what the fill meets, ROW_NONE for none; kind is PositionKind of what it may open; reason
-            is why a position that it ends has ended.
-    Writes: the position, the house's, the accounts, the order in hand's totals; events fill, trade, legs, ends.
-    Returns the row of the position as the fill leaves it, or ROW_NONE.
-    """
-    plan = state.plan
-    order = state.orders[ORDER_IN_HAND]
-    market_row = int64(order.market_id) - 1
-    account_row = tables.account_row(int64(order.account_id))
-    side_sign = orders.side_sign(int64(order.side))
-    flips = plan.close_lots > 0 and plan.open_lots > 0
-    position_id = state.venue.position_next
-    if position_row != ROW_NONE and not flips:
-        position_id = state.positions[position_row].position_id
-    order.position_id = position_id
+def fill_note(state, plan, order_row, position_id, maker, lots):
+    """Add a fill to its order's totals and tell it; position_id is what it ends on."""
+    order = state.orders[order_row]
+    notional_e6 = plan.close_e6 + plan.open_e6
     order.qty_filled_lots += lots
-    order.filled_e6 += plan.close_e6 + plan.open_e6
+    order.filled_e6 += notional_e6
     order.fee_e6 += plan.fee_e6
     order.pnl_e6 += plan.pnl_e6
-    events.emit_fill(state, int64(ORDER_IN_HAND), position_id, maker, lots, price_ticks, plan.fee_e6, plan.pnl_e6)
-    buys = (side_sign > 0) != (maker == 1)
-    events.emit_trade(state, market_row, lots, price_ticks, int64(Side.BUY) if buys else int64(Side.SELL))
+    events.emit_fill(state, order_row, position_id, maker, lots, notional_e6, plan.fee_e6, plan.pnl_e6)
+
+
+@kernel
+def fill_book(state, plan, order_row, position_row, kind, leverage, position_id, reason):
+    """
+    Book a plan: one fill of an order.
+
+    Units:  position_row is what the fill meets, ROW_NONE for none; kind, leverage and position_id are of a position
+            that it may open; reason is why a position that it ends has ended.
+    Returns the row of the position as the fill leaves it, or ROW_NONE.
+    """
+    order = state.orders[order_row]
+    sign = orders.side_sign(order.side)
+    flips = plan.close_lots > 0 and plan.open_lots > 0
     after = position_row
     if plan.close_lots > 0:
-        after = close_commit(
-            state, account_row, position_row, side_sign, int64(CloseReason.FLIPPED) if flips else reason
-        )
+        end_reason = int64(CloseReason.FLIPPED) if flips else reason
+        after = close_commit(state, plan, order_row, position_row, sign, end_reason)
     if plan.open_lots > 0:
-        after = open_commit(state, account_row, market_row, after, kind, side_sign)
-    house_book(state, market_row, -side_sign, lots, price_ticks)
-    state.touched |= int64(1) << market_row
+        after = open_commit(state, plan, order_row, after, kind, leverage, position_id, sign)
+    state.touched |= int64(1) << (int64(order.market_id) - 1)
     return after
+
+
+@kernel
+def fill_position_id(state, plan, position_row, position_id_new):
+    """Return the id of the position that a fill ends on: the one it meets, or the new one that it opens."""
+    if position_row == ROW_NONE or (plan.close_lots > 0 and plan.open_lots > 0):
+        return position_id_new
+    return state.positions[position_row].position_id

@@ -6,7 +6,7 @@ An ignored update changes what the feed has said (`feeds`), never the market.
 
 from numpy import int64
 
-from engine.core import limits
+from engine.core import funding, limits, trailing
 from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PPM, PRICE_TICKS_MAX
@@ -190,7 +190,11 @@ def spike_judge(state, market_row, mid_x2):
 
 @kernel
 def quote_accept(state, market_row, bid_ticks, ask_ticks, bid_lots, ask_lots):
-    """Make a quote the market's own; it moves the mark only while no mark frame does."""
+    """
+    Make a quote the market's own, its displayed sizes unused; it moves the mark only while no mark frame does.
+
+    Writes: the market's prices and candle, trailing stops' peaks, `quoted`, `touched`.
+    """
     market = state.markets[market_row]
     now_us = state.header.log_time_us
     market.bid_ticks = bid_ticks
@@ -210,6 +214,10 @@ def quote_accept(state, market_row, bid_ticks, ask_ticks, bid_lots, ask_lots):
     market.candle_low_x2 = min(market.candle_low_x2, mid_x2)
     market.candle_close_x2 = mid_x2
     market.candle_quotes += 1
+    market.bid_used_lots = 0
+    market.ask_used_lots = 0
+    state.market_links[market_row].quoted = 1
+    trailing.trailing_follow(state, market_row)
     state.touched |= int64(1) << market_row
 
 
@@ -225,7 +233,7 @@ def mark_update_apply(state, command):
     """
     Accept a mark frame into its market, or count why not.
 
-    Writes: feeds; if accepted the market's mark, index and funding, and `touched`.
+    Writes: feeds; if accepted the market's mark, index and funding, trailing stops' peaks, and `touched`.
     """
     market_row = market_find(state, command.market)
     if market_row == MARKET_NONE:
@@ -253,8 +261,8 @@ def mark_update_apply(state, command):
         if 1 <= index_ticks <= PRICE_TICKS_MAX:
             market.index_ticks = index_ticks
     if command.present & PRESENT_FUNDING:
-        market.funding_rate_ppb = command.funding_rate_ppb
-        market.funding_next_ms = command.funding_next_ms
+        funding.funding_note(state, market_row, command)
+    trailing.trailing_follow(state, market_row)
     state.touched |= int64(1) << market_row
 
 

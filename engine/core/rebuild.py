@@ -2,35 +2,37 @@
 
 from numpy import int64
 
-from engine.core import commands, founding, orders, positions, requests, triggers
+from engine.core import commands, founding, funding, orders, positions, requests, reserves, timers, trailing, triggers
 from engine.core.kernel import entry, kernel
 from shared.codes import ACCOUNT_FIRST
 
 
 @entry
-def rebuild(states, accounts, positions_count, requests_count, orders_by_priority):
+def rebuild(states, accounts, positions_count, requests_count, orders_by_priority, trailing_by_peak):
     """
     Rebuild the derived part of a freshly filled state.
 
-    Shapes: orders_by_priority int64[orders], rows in ascending priority.
+    Shapes: orders_by_priority int64[orders], rows in ascending priority; trailing_by_peak int64[n], rows of the active
+            trailing stops, sells by descending and buys by ascending peak.
     """
     state = states[0]
     for market_row in range(state.venue.markets_count):
         founding.ladders_clear(state, int64(market_row))
+        funding.funding_next_set(state, int64(market_row), state.markets[market_row].funding_next_ms)
     for row in range(1, accounts + 1):
         commands.account_link(state, int64(row))
+        if state.accounts[row].deadman_us != 0:
+            timers.deadman_add(state, int64(row))
     state.positions_table.top = positions_count
     state.positions_table.live = positions_count
     for row in range(1, positions_count + 1):
         positions.position_link(state, int64(row))
         if state.positions[row].account_id >= ACCOUNT_FIRST:
             triggers.threshold_push(state, int64(row))
-    state.orders_table.top = len(orders_by_priority)
-    state.orders_table.live = len(orders_by_priority)
-    for index in range(len(orders_by_priority)):
-        orders.order_link(state, orders_by_priority[index])
+    orders_rebuild(state, orders_by_priority, trailing_by_peak)
     for row in range(1, accounts + 1):
-        account_uncovered(state, int64(row))
+        for market_row in range(state.venue.markets_count):
+            reserves.uncovered_note(state, int64(row), int64(market_row))
     state.requests_table.top = requests_count
     for row in range(1, requests_count + 1):
         state.requests_table.live = row
@@ -38,9 +40,14 @@ def rebuild(states, accounts, positions_count, requests_count, orders_by_priorit
 
 
 @kernel
-def account_uncovered(state, account_row):
-    """Note anew what an account's resting orders leave uncovered; their reserves stand and do not move."""
-    reserved_e6 = state.accounts[account_row].reserved_e6
-    for market_row in range(state.venue.markets_count):
-        orders.reserves_refresh(state, account_row, int64(market_row))
-    assert state.accounts[account_row].reserved_e6 == reserved_e6 and state.events_count == 0
+def orders_rebuild(state, orders_by_priority, trailing_by_peak):
+    """Put every live order back where it waits; trailing stops last, in the order in which they became active."""
+    state.orders_table.top = len(orders_by_priority)
+    state.orders_table.live = len(orders_by_priority)
+    for index in range(len(orders_by_priority)):
+        row = orders_by_priority[index]
+        orders.order_list(state, row)
+        if state.orders[row].active != trailing.TRAILS:
+            orders.waiting_enter(state, row)
+    for index in range(len(trailing_by_peak)):
+        trailing.trailing_insert(state, trailing_by_peak[index])

@@ -12,27 +12,41 @@ from engine.core.limits import INSTRUCTION_LATE_US, ROW_NONE
 from shared.codes import ResultCode
 
 DIGEST_PRIME = 2**31 - 1
-ENVELOPE_WORDS = 2  # seq and ts lead a command and are no part of its body
+ENVELOPE_WORDS = 4  # seq, ts and where parts and parameters lie lead a command and are no part of its body
 UUID_VERSION_7 = 7
 
 
 @kernel
-def body_digest(words):
+def body_digest(record, words, part_words, parts, config_words):
     """
-    Return a 62-bit digest of a command's body: two polynomial lanes over its words, without seq and ts.
+    Return a 62-bit digest of a command's body: two polynomial lanes over its words and those of what it points at.
 
-    Shapes: words int64[COMMAND_WORDS].
+    Shapes: words int64[COMMAND_WORDS]; part_words int64[n, COMMAND_WORDS]; config_words int64[m, CONFIG_WORDS].
     """
     left = int64(17)
     right = int64(31)
-    for index in range(ENVELOPE_WORDS, len(words)):
+    left, right = words_digest(words, int64(ENVELOPE_WORDS), left, right)
+    for index in range(record.parts_first, record.parts_first + record.parts_count):
+        left, right = words_digest(part_words[index], int64(ENVELOPE_WORDS), left, right)
+        part = parts[index]
+        for leg in range(part.parts_first, part.parts_first + part.parts_count):
+            left, right = words_digest(part_words[leg], int64(ENVELOPE_WORDS), left, right)
+    for index in range(record.config_first, record.config_first + record.config_count):
+        left, right = words_digest(config_words[index], int64(0), left, right)
+    return (left << 31) | right
+
+
+@kernel
+def words_digest(words, first, left, right):
+    """Return the two lanes gone on over words from `first` on."""
+    for index in range(first, len(words)):
         low = words[index] & 0x7FFFFFFF
         high = (words[index] >> 31) & 0x7FFFFFFF
         left = (left * 1_000_003 + low) % DIGEST_PRIME
         left = (left * 1_000_003 + high) % DIGEST_PRIME
         right = (right * 69_069 + high) % DIGEST_PRIME
         right = (right * 69_069 + low) % DIGEST_PRIME
-    return (left << 31) | right
+    return left, right
 
 
 @kernel

@@ -14,7 +14,9 @@ import numpy as np
 from engine.core.kernel import entry
 from engine.core.rebuild import rebuild
 from engine.core.state import STATE, STORED_HEADER, STORED_IDS, STORED_RECORD, allocate
+from engine.core.trailing import TRAILS, trailing_write_back
 from shared import units
+from shared.codes import Side
 from shared.records import SCHEMA_VERSION
 
 FORMAT_VERSION = 1
@@ -88,8 +90,15 @@ def snapshot_size(states: np.ndarray) -> int:
     return 8 * PREAMBLE_WORDS + sum(_rows(states, name).nbytes for name in TABLES)
 
 
+@entry
+def peaks_write(states):
+    """Write the lazily kept peaks of trailing stops into their orders, before the tables are read as a whole."""
+    trailing_write_back(states[0])
+
+
 def snapshot_copy(states: np.ndarray, buffer: memoryview) -> int:
     """Copy the used rows of every stored table into a buffer and return the bytes written; nothing but copying."""
+    peaks_write(states)
     target = np.frombuffer(buffer, np.uint8)
     preamble = target[: 8 * PREAMBLE_WORDS].view(np.int64)
     at = 8 * PREAMBLE_WORDS
@@ -161,6 +170,7 @@ def hashes(states: np.ndarray) -> tuple[str, str]:
 
     Source: docs/recovery.md#hashes
     """
+    peaks_write(states)
     return _hashes({name: _live(_rows(states, name), name) for name in TABLES})
 
 
@@ -243,8 +253,12 @@ def restore(document: dict[str, Any]) -> np.ndarray:
             if len(rows) + 1 > len(state[name]):
                 raise SnapshotMismatch(f"{len(rows)} {name}: more than this build holds")
             state[name][1 : len(rows) + 1] = rows
-    priorities = np.argsort(tables["orders"]["priority"], kind="stable").astype(np.int64) + 1
-    rebuild(states, len(tables["accounts"]), len(tables["positions"]), len(tables["requests"]), priorities)
+    orders = tables["orders"]
+    priorities = np.argsort(orders["priority"], kind="stable").astype(np.int64) + 1
+    peaks = np.where(orders["side"] == Side.BUY, orders["peak_ticks"], -orders["peak_ticks"].astype(np.int64))
+    by_peak = np.argsort(peaks, kind="stable").astype(np.int64)
+    by_peak = by_peak[orders["active"][by_peak] == TRAILS] + 1
+    rebuild(states, len(tables["accounts"]), len(tables["positions"]), len(tables["requests"]), priorities, by_peak)
     return states
 
 

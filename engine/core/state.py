@@ -108,13 +108,17 @@ MARKET = np.dtype(
         ("mark_us", np.int64),  # log time of the last accepted mark frame; 0 none
         ("index_ticks", np.int64),  # 0 none
         ("funding_rate_ppb", np.int64),
-        ("funding_next_ms", np.int64),
+        ("funding_next_ms", np.int64),  # due and not yet settled; 0 none
+        ("funding_settled_ms", np.int64),  # due time of the last one that was settled or skipped
+        ("bid_used_lots", np.int64),  # of the quote's own size since it came: `quote_sized`
+        ("ask_used_lots", np.int64),
         ("open_interest_lots", np.int64),  # Σ of long lots, the house included
         ("candle_open_x2", np.int64),  # bid + ask, in half ticks; 0 none
         ("candle_high_x2", np.int64),
         ("candle_low_x2", np.int64),
         ("candle_close_x2", np.int64),
         ("candle_quotes", np.int64),
+        ("unsettled", np.int64),  # 1 from a change of its configuration until it is settled the next time
     ]
 )
 
@@ -127,6 +131,10 @@ ACCOUNT = np.dtype(
         ("reserved_e6", np.int64),  # >= 0
         ("opened_us", np.int64),
         ("frozen", np.int64),  # 0 or 1
+        ("deadman_us", np.int64),  # when its orders are cancelled; 0 never
+        ("deadman_scope", np.int64),  # DeadmanScope
+        ("resets", np.int64),
+        ("leverage", np.int16, (r.MARKETS_CAPACITY,)),  # of its net position, by market; 0 is the default
     ]
 )
 
@@ -134,22 +142,31 @@ ORDER = np.dtype(
     [
         ("order_id", np.int64),  # > 0, from the venue's counter; 0 is a free row
         ("priority", np.int64),  # rules time order
-        ("position_id", np.int64),  # the position whose SL or TP it is; 0 none
-        ("parent_id", np.int64),  # the entry order whose child it is while attached; 0 none
+        ("position_id", np.int64),  # whose SL or TP it is, or what a reduce-only one closes, or what it filled; 0 none
+        ("parent_id", np.int64),  # the entry order whose child it is; 0 none
+        ("oco_id", np.int64),  # the other leg; 0 none
         ("qty_lots", np.int64),  # total; 0 for SL and TP, which follow their position
         ("qty_filled_lots", np.int64),
         ("filled_e6", np.int64),  # notional of the fills
         ("fee_e6", np.int64),
         ("pnl_e6", np.int64),  # realised
         ("reserved_e6", np.int64),
+        ("money_e6", np.int64),  # the most its fills may cost; 0 no bound
         ("placed_us", np.int64),
+        ("expires_us", np.int64),  # 0 never
+        ("due_us", np.int64),  # when a delayed one may execute
         ("client_order_id", np.int64, (r.CLIENT_ID_WORDS,)),
         ("account_id", np.int32),
         ("price_ticks", np.int32),  # limit, or worst price of a market order; 0 none
         ("price_trigger_ticks", np.int32),
+        ("price_activation_ticks", np.int32),  # of a trailing stop; 0 none
+        ("peak_ticks", np.int32),  # best price since it is active; kept lazily, see trailing.py
+        ("trail_ticks", np.int32),  # offset from the peak, in ticks or in ppm of it
+        ("trail_ppm", np.int32),
+        ("slippage_bps", np.int32),  # −1: none was given
         ("fee_maker_ppm", np.int32),
         ("fee_taker_ppm", np.int32),
-        ("leverage", np.int32),  # of what it opens
+        ("leverage", np.int32),  # of the ticket that a delayed trade_create opens; 0 for orders on the net position
         ("market_id", np.int8),
         ("side", np.int8),
         ("kind", np.int8),
@@ -158,6 +175,12 @@ ORDER = np.dtype(
         ("trigger_by", np.int8),
         ("post_only", np.int8),
         ("reduce_only", np.int8),
+        ("stp", np.int8),
+        ("tpsl", np.int8),
+        ("active", np.int8),  # of a trailing stop: 0 waits for its activation, 1 follows, 2 fires
+        ("close_percent", np.int8),
+        ("children", np.int8),  # attached to it, at most
+        ("pad", np.int8, (7,)),
     ]
 )
 
@@ -193,26 +216,52 @@ ORDER_LINK = np.dtype(
         ("uncovered_lots", np.int64),  # of a resting order: what the opposite position does not cover
         ("next", np.int32),  # free list, or an account's orders by priority
         ("previous", np.int32),
+        ("delayed_next", np.int32),  # a market's delayed orders by order id
+        ("delayed_previous", np.int32),
+        ("heap_at", np.int32),  # where it stands among those that expire
+        ("pad", np.int32),
     ]
 )
-POSITION_LINK = np.dtype([("next", np.int32), ("previous", np.int32)])  # free list, or an account's positions
+POSITION_LINK = np.dtype(
+    [
+        ("next", np.int32),  # free list, or an account's positions
+        ("previous", np.int32),
+        ("market_next", np.int32),  # a market's positions by id
+        ("market_previous", np.int32),
+        ("bound", np.int32),  # live reduce-only orders that name it, its SL and TP not counted
+        ("pad", np.int32),
+    ]
+)
 REQUEST_LINK = np.dtype([("next", np.int32), ("heap_at", np.int32)])
 ACCOUNT_LINK = np.dtype(
     [
         ("order_first", np.int32),
         ("order_last", np.int32),
-        ("pad", np.int32),
-        ("orders_resting", np.int32),
+        ("heap_at", np.int32),  # where it stands among the dead-man's switches
+        ("orders_resting", np.int32),  # and delayed
         ("orders_dormant", np.int32),
         ("position_first", np.int32),
         ("position_last", np.int32),
         ("positions_open", np.int32),
         ("resting", np.int32, (r.MARKETS_CAPACITY,)),  # resting orders, by market
+        ("opening", np.int32, (r.MARKETS_CAPACITY,)),  # live orders that may open the net position, by market
         ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market
         ("ticket_lots", np.int64, (r.MARKETS_CAPACITY,)),  # Σ |lots| of its tickets, by market
+        ("met_walk", np.int64),  # the last walk that met it, and the last whose end was told to it
+        ("told_walk", np.int64),
     ]
 )
-MARKET_LINK = np.dtype([("uncovered_lots", np.int64), ("house_row", np.int64)])  # Σ of its resting orders
+MARKET_LINK = np.dtype(
+    [
+        ("uncovered_lots", np.int64),  # Σ of its resting orders
+        ("house_row", np.int64),
+        ("position_first", np.int64),  # its positions by id, the house's first
+        ("position_last", np.int64),
+        ("delayed_first", np.int64),  # its delayed orders by id
+        ("delayed_last", np.int64),
+        ("quoted", np.int64),  # 1 in an entry that accepted a quote
+    ]
+)
 # One treap node; the priority that balances it is a hash of its own number.
 NODE = np.dtype([("tie", np.int64), ("place", np.int32), ("left", np.int32), ("right", np.int32), ("parent", np.int32)])
 LADDER = np.dtype(
@@ -226,6 +275,32 @@ LADDER = np.dtype(
         ("top", np.int64, (limits.LADDER_TOP,)),
     ]
 )
+# One trailing stop, a treap node in order of activation; heights are prices, of buys negative. See trailing.py.
+TRAIL_NODE = np.dtype(
+    [
+        ("left", np.int32),
+        ("right", np.int32),
+        ("parent", np.int32),
+        ("weight", np.int32),  # balances the treap
+        ("offset_ticks", np.int32),  # own; OFFSET_NONE when it trails by ppm
+        ("offset_ppm", np.int32),
+        ("peak", np.int32),  # own height; overridden by the pending of the topmost ancestor that has one
+        ("pending", np.int32),  # height that all below still have to take; 0 none
+        ("ticks_low", np.int32),  # smallest offset in the subtree
+        ("ppm_low", np.int32),
+        ("best", np.int32),  # highest trigger height in the subtree
+        ("stale", np.int32),  # 1 when the subtree may hold a peak that its order's row does not show
+    ]
+)
+TRAIL_SET = np.dtype(
+    [
+        ("best", np.int64),  # height of the trigger that fires next
+        ("low", np.int64),  # lowest and highest peak
+        ("high", np.int64),
+        ("root", np.int64),
+        ("count", np.int64),
+    ]
+)
 TABLE = np.dtype([("live", np.int64), ("top", np.int64), ("free", np.int64)])  # rows in use, highest used, first freed
 # What one fill would do; written by the planner, read by the committer, meaningless in between.
 PLAN = np.dtype(
@@ -236,6 +311,7 @@ PLAN = np.dtype(
         ("released_e6", np.int64),
         ("pnl_e6", np.int64),
         ("fee_e6", np.int64),
+        ("alone_e6", np.int64),  # cash of the closing part with its own share of the fee
         ("open_lots", np.int64),
         ("open_e6", np.int64),
         ("margin_in_e6", np.int64),
@@ -248,6 +324,78 @@ PLAN = np.dtype(
     ]
 )
 
+# What a taker wants, and what its walk through the book found: see walk.py.
+TAKE = np.dtype(
+    [
+        ("market_row", np.int64),
+        ("account_row", np.int64),
+        ("position_row", np.int64),  # what it fills, ROW_NONE for a new one
+        ("position_kind", np.int64),
+        ("position_id_new", np.int64),  # of a position that it will open
+        ("side_sign", np.int64),
+        ("lots", np.int64),
+        ("bound_ticks", np.int64),  # worst price; 0 none
+        ("rests", np.int64),  # 1 when the remainder rests at the bound
+        ("all_or_nothing", np.int64),
+        ("limit_like", np.int64),
+        ("post_only", np.int64),
+        ("reduce_only", np.int64),
+        ("forced", np.int64),  # a liquidation
+        ("stp", np.int64),
+        ("money_e6", np.int64),  # the most it may cost; 0 no bound
+        ("leverage", np.int64),
+        ("fee_taker_ppm", np.int64),
+        ("except_row", np.int64),  # an order whose reserve and lots count as its own
+        # found
+        ("steps_count", np.int64),
+        ("users", np.int64),  # 1 while users' orders may be met
+        ("met_full", np.int64),  # 1 when no step more was allowed
+        ("met_orders", np.int64),  # users' orders met
+        ("met_accounts_orders", np.int64),  # live orders of their accounts
+        ("sims_count", np.int64),
+        ("filled_lots", np.int64),
+        ("filled_e6", np.int64),
+        ("opened_lots", np.int64),
+        ("closed_lots", np.int64),
+        ("capped", np.int64),  # 1 when the money ended it
+        ("cut", np.int64),  # 1 when an own order ended it
+        ("more", np.int64),  # 1 when there is something beyond the bound
+        ("lots_after", np.int64),
+        ("cost_after_e6", np.int64),
+        ("margin_after_e6", np.int64),
+        ("free_after_e6", np.int64),
+        ("open_interest_lots", np.int64),
+        ("house_lots", np.int64),
+        ("used_lots", np.int64),  # of the quote's size
+        ("rest_lots", np.int64),
+        ("rest_uncovered_lots", np.int64),
+        ("rest_reserve_e6", np.int64),
+    ]
+)
+# One step of a walk: a fill by a user's order or by the quote, or the end of a user's order.
+STEP = np.dtype(
+    [
+        ("order_row", np.int64),  # the user's order; ROW_NONE is the quote
+        ("account_row", np.int64),
+        ("position_id", np.int64),  # that a reduce-only one closes; 0 the net position
+        ("lots", np.int64),  # 0: the order ends without a fill
+        ("price_ticks", np.int64),
+        ("used_lots", np.int64),  # of the quote's size before this step
+        ("reason", np.int64),  # CloseReason of an order that ends
+    ]
+)
+# What a maker's account and position would be after the steps so far.
+SIM = np.dtype(
+    [
+        ("account_row", np.int64),
+        ("position_row", np.int64),  # a ticket's; ROW_NONE is the net position
+        ("lots", np.int64),
+        ("cost_e6", np.int64),
+        ("margin_e6", np.int64),
+        ("free_e6", np.int64),
+    ]
+)
+
 # The instruction in hand, its texts turned into the market's own units by the checks.
 ASK = np.dtype(
     [
@@ -257,16 +405,45 @@ ASK = np.dtype(
         ("order_row", np.int64),
         ("side_sign", np.int64),
         ("lots", np.int64),
+        ("money_e6", np.int64),  # the most that the order may cost; 0 no bound
         ("price_ticks", np.int64),  # limit or worst price; 0 none
         ("touch_ticks", np.int64),
         ("take_profit_ticks", np.int64),  # 0 none
+        ("take_profit_price_ticks", np.int64),
         ("stop_loss_ticks", np.int64),
+        ("stop_loss_price_ticks", np.int64),
         ("children", np.int64),
         ("leverage", np.int64),
-        ("takes", np.int64),  # 1 when it would execute at once
+        ("pair", np.int64),  # 1 for an OCO
+        ("dormant", np.int64),  # 1 when it waits for a price
+        ("delayed", np.int64),  # 1 when what takes waits for the taker delay
+        ("batch", np.int64),  # 1 for a command of a batch
+        ("by_user", np.int64),  # 0 for an operator's instruction
+        ("takes", np.int64),  # 1 when an amendment does more than shrink
         ("margin_e6", np.int64),
-        ("reserve_e6", np.int64),
-        ("uncovered_lots", np.int64),  # of an order that would rest
+        ("amount_e6", np.int64),
+    ]
+)
+# What an accepted instruction still has to do, step by step, when its events may fill the buffer.
+TASK = np.dtype(
+    [
+        ("kind", np.int64),  # TaskKind; 0 none
+        ("stage", np.int64),
+        ("market_row", np.int64),  # −1 every market
+        ("account_row", np.int64),
+        ("cursor", np.int64),  # the id or row that was done last
+        ("price_ticks", np.int64),
+    ]
+)
+
+# What log time has brought so far; a funding is paid one position at a time.
+DUE = np.dtype(
+    [
+        ("funding_us", np.int64),  # when the first funding of any market is due; 0 none
+        ("funding_market", np.int64),  # the market id whose funding is being paid; 0 none
+        ("position_row", np.int64),  # whose payment is next
+        ("positions", np.int64),  # paid so far
+        ("amount_e6", np.int64),  # to the house so far
     ]
 )
 
@@ -289,17 +466,30 @@ STATE = np.dtype(
         # derived, small
         ("index_seed", np.int64),  # of this process; no outcome depends on where a key lies
         ("touched", np.int64),  # bit of each market whose settle is due
-        ("entry_open", np.int64),  # 1 while an entry's settle goes on in the next call
+        ("entry_stage", np.int64),  # EntryStage of an entry that goes on in the next call
+        ("entry_part", np.int64),  # of a batch: the command that is next; −1 before the command itself
+        ("settle_step", np.int64),  # of the market that is being settled: 1 when its resting orders are done
         ("entry_events", np.int64),  # events of the entry in hand
         ("events_count", np.int64),
         ("plan", PLAN),
+        ("plan_maker", PLAN),
+        ("taker", TAKE),
+        ("walks", np.int64),  # counted, to know in O(1) whom a walk has met
+        ("steps", STEP, (limits.STEPS_CAPACITY,)),
+        ("sims", SIM, (limits.STEPS_CAPACITY,)),
         ("ask", ASK),
+        ("task", TASK),
+        ("due", DUE),
+        ("merged", r.CONFIG),  # a market's configuration with the parameters of the market_set in hand
+        ("expiry_count", np.int64),
+        ("deadman_count", np.int64),
         ("market_links", MARKET_LINK, (r.MARKETS_CAPACITY,)),
+        ("trail_sets", TRAIL_SET, (r.MARKETS_CAPACITY * limits.TRAIL_SETS_COUNT,)),
         ("accounts_table", TABLE),
         ("orders_table", TABLE),
         ("positions_table", TABLE),
         ("requests_table", TABLE),
-        ("positions_pending", np.int64),  # net positions that resting orders may still open
+        ("positions_pending", np.int64),  # positions that live orders may still open
         # stored, large
         ("accounts", ACCOUNT, (limits.ACCOUNTS_CAPACITY,)),
         ("orders", ORDER, (limits.ORDERS_CAPACITY,)),
@@ -311,11 +501,14 @@ STATE = np.dtype(
         ("position_links", POSITION_LINK, (limits.POSITIONS_CAPACITY,)),
         ("request_links", REQUEST_LINK, (limits.REQUESTS_CAPACITY,)),
         ("request_heap", np.int32, (limits.REQUESTS_CAPACITY,)),
+        ("expiry_heap", np.int32, (limits.ORDERS_CAPACITY,)),  # orders by (expires_us, order id)
+        ("deadman_heap", np.int32, (limits.ACCOUNTS_CAPACITY,)),  # accounts by (deadman_us, account id)
         ("orders_index", INDEX_SLOT, (limits.ORDERS_INDEX,)),
         ("positions_index", INDEX_SLOT, (limits.POSITIONS_INDEX,)),
         ("owners_index", INDEX_SLOT, (limits.ACCOUNTS_INDEX,)),
         ("requests_index", INDEX_SLOT, (limits.REQUESTS_INDEX,)),
         ("nodes", NODE, (limits.NODES_CAPACITY,)),
+        ("trail_nodes", TRAIL_NODE, (limits.ORDERS_CAPACITY,)),
         ("ladders", LADDER, (r.MARKETS_CAPACITY * limits.LADDERS_COUNT,)),
         ("events", r.EVENT, (limits.EVENTS_CAPACITY,)),
     ]

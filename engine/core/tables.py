@@ -134,6 +134,17 @@ def list_append(links, row, last):
 
 
 @kernel
+def list_insert(links, row, before, after):
+    """Link `row` between two neighbours, ROW_NONE at an end; the caller moves its head and tail."""
+    links[row].previous = before
+    links[row].next = after
+    if before != ROW_NONE:
+        links[before].next = row
+    if after != ROW_NONE:
+        links[after].previous = row
+
+
+@kernel
 def list_remove(links, row):
     """Unlink `row` from its neighbours and return (next, previous); the caller moves its head and tail."""
     following = int64(links[row].next)

@@ -61,24 +61,44 @@ def order_ladder(order):
         base = int64(MARK)
     elif order.trigger_by == TriggerBy.INDEX:
         base = int64(INDEX)
-    # A stop sells at or below and buys at or above; a take-profit the reverse.
-    return base + trigger_above(order.kind, order.side)
+    # A stop sells at or below and buys at or above; a take-profit, and what waits for its activation, the reverse.
+    above = trigger_above(order.kind, order.side)
+    if order.kind == OrderKind.TRAILING_STOP and order.active == 0:
+        above = 1 - above
+    return base + above
+
+
+@kernel
+def order_wait_ticks(order):
+    """Return the price that an order waits for."""
+    if order.status == OrderStatus.RESTING:
+        return int64(order.price_ticks)
+    if order.kind == OrderKind.TRAILING_STOP and order.active == 0:
+        return int64(order.price_activation_ticks)
+    return int64(order.price_trigger_ticks)
 
 
 @kernel
 def trigger_above(kind, side):
     """Return 1 when a trigger of this kind and side fires at or above its price, 0 when at or below."""
-    return int64((kind == OrderKind.STOP_MARKET) == (side == Side.BUY))
+    stop = kind == OrderKind.STOP_MARKET or kind == OrderKind.STOP_LIMIT or kind == OrderKind.TRAILING_STOP
+    return int64(stop == (side == Side.BUY))
+
+
+@kernel
+def source_ticks(market, side, by):
+    """Return the present price that a trigger watches: by quote the side one would exit on; 0 while there is none."""
+    if by == TriggerBy.MARK:
+        return market.mark_ticks
+    if by == TriggerBy.INDEX:
+        return market.index_ticks
+    return market.bid_ticks if side == Side.SELL else market.ask_ticks
 
 
 @kernel
 def trigger_met(market, side, by, above, price_trigger_ticks):
     """Return whether a trigger would fire at the present price of its source."""
-    price_ticks = market.bid_ticks if side == Side.SELL else market.ask_ticks
-    if by == TriggerBy.MARK:
-        price_ticks = market.mark_ticks
-    elif by == TriggerBy.INDEX:
-        price_ticks = market.index_ticks
+    price_ticks = source_ticks(market, side, by)
     if price_ticks <= 0:
         return False
     return price_ticks >= price_trigger_ticks if above else price_ticks <= price_trigger_ticks
@@ -90,9 +110,8 @@ def order_push(state, order_row):
     order = state.orders[order_row]
     number = order_ladder(order)
     resting = order.status == OrderStatus.RESTING
-    price_ticks = int64(order.price_ticks) if resting else int64(order.price_trigger_ticks)
     tie = order.priority if resting else order.order_id
-    place = ladder.ladder_place(price_ticks, number % 2 == 0)
+    place = ladder.ladder_place(order_wait_ticks(order), number % 2 == 0)
     row = state.ladders[(int64(order.market_id) - 1) * LADDERS_COUNT + number]
     ladder.ladder_insert(row, state.nodes, int64(order_row), place, tie)
 

@@ -7,22 +7,26 @@ docs/commands.md: the first broken rule wins.
 
 from numpy import int64
 
-from engine.core import execution, limits, margin, matching, orders, prices, tables
+from engine.core import depth, limits, orders, prices, tables
 from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PRICE_TICKS_MAX, ROW_NONE
-from shared.codes import ACCOUNT_FIRST, MarketState, Op, PositionKind, ResultCode
+from shared.codes import ACCOUNT_FIRST, MarketState, Op, ResultCode, Tpsl
 from shared.records import (
     CLIENT_ID_WORDS,
     MARKETS_CAPACITY,
     PRESENT_CLIENT_ORDER_ID,
     PRESENT_MARKET,
+    PRESENT_ORDER_ID,
     PRESENT_STOP_LOSS,
+    PRESENT_STOP_LOSS_PRICE,
     PRESENT_TAKE_PROFIT,
+    PRESENT_TAKE_PROFIT_PRICE,
 )
 
 OK = int(ResultCode.OK)
 SLIPPAGE_BPS_MAX = 10_000
+TPSL_DEFAULT = int(Tpsl.POSITION)
 
 
 @kernel
@@ -39,25 +43,56 @@ def envelope_validate(state, command):
         return int64(ResultCode.INSTRUCTION_LATE)
     if command.ts_us - now_us > limits.INSTRUCTION_LATE_US:
         return int64(ResultCode.INSTRUCTION_EARLY)
+    code = account_validate(state, command)
+    return market_validate(state, command) if code == OK else code
+
+
+@kernel
+def market_validate(state, command):
+    """Return MARKET_UNKNOWN, or what the market's state forbids, or the first wrong type; fills ask.market_row."""
     ask = state.ask
-    if command.op != Op.ACCOUNT_OPEN:
-        if command.account < ACCOUNT_FIRST or command.account >= state.venue.account_next:
-            return int64(ResultCode.ACCOUNT_UNKNOWN)
-        ask.account_row = tables.account_row(command.account)
-        if state.accounts[ask.account_row].frozen != 0:
-            return int64(ResultCode.ACCOUNT_FROZEN)
     ask.market_row = prices.MARKET_NONE
+    code = int64(OK)
     if command.present & PRESENT_MARKET:
         ask.market_row = prices.market_find(state, command.market)
         if ask.market_row == prices.MARKET_NONE:
             return int64(ResultCode.MARKET_UNKNOWN)
-        if command.op == Op.ORDER_PLACE or command.op == Op.TRADE_CREATE:
-            market_state = state.markets[ask.market_row].state
-            if market_state == MarketState.HALTED:
-                return int64(ResultCode.MARKET_HALTED)
-            if market_state == MarketState.REDUCE_ONLY:
-                return int64(ResultCode.MARKET_REDUCE_ONLY)
-    return command.code_late
+        code = market_state_validate(state, command)
+    return command.code_late if code == OK else code
+
+
+@kernel
+def account_validate(state, command):
+    """Return ACCOUNT_UNKNOWN or ACCOUNT_FROZEN; the venue's own operations act for account 0."""
+    op = command.op
+    if op == Op.ACCOUNT_OPEN:
+        return int64(OK)
+    if op >= Op.VENUE_SET and op <= Op.MARKET_SETTLE:
+        return int64(OK) if command.account == 0 else int64(ResultCode.ACCOUNT_UNKNOWN)
+    if command.account < ACCOUNT_FIRST or command.account >= state.venue.account_next:
+        return int64(ResultCode.ACCOUNT_UNKNOWN)
+    state.ask.account_row = tables.account_row(command.account)
+    if state.accounts[state.ask.account_row].frozen == 0:
+        return int64(OK)
+    if state.ask.by_user != 0:
+        return int64(OK) if op == Op.DEADMAN_SET else int64(ResultCode.ACCOUNT_FROZEN)
+    opens = op == Op.ORDER_PLACE or op == Op.ORDER_AMEND or op == Op.TRADE_CREATE or op == Op.POSITION_REVERSE
+    return int64(ResultCode.ACCOUNT_FROZEN) if opens else int64(OK)
+
+
+@kernel
+def market_state_validate(state, command):
+    """Return MARKET_HALTED or MARKET_REDUCE_ONLY when the market's state forbids what would open there."""
+    market_state = state.markets[state.ask.market_row].state
+    op = command.op
+    if op != Op.ORDER_PLACE and op != Op.TRADE_CREATE and op != Op.LEVERAGE_SET:
+        return int64(OK)
+    if market_state == MarketState.HALTED:
+        return int64(ResultCode.MARKET_HALTED)
+    opens = op == Op.TRADE_CREATE or (op == Op.ORDER_PLACE and command.reduce_only == 0)
+    if market_state == MarketState.REDUCE_ONLY and opens:
+        return int64(ResultCode.MARKET_REDUCE_ONLY)
+    return int64(OK)
 
 
 @kernel
@@ -90,7 +125,9 @@ def triggers_convert(state, command):
     ask = state.ask
     market = state.markets[ask.market_row]
     ask.take_profit_ticks = 0
+    ask.take_profit_price_ticks = 0
     ask.stop_loss_ticks = 0
+    ask.stop_loss_price_ticks = 0
     ask.children = 0
     if command.present & PRESENT_TAKE_PROFIT:
         code, ticks = price_convert(market, command.take_profit_units, command.take_profit_e12)
@@ -98,12 +135,22 @@ def triggers_convert(state, command):
             return code
         ask.take_profit_ticks = ticks
         ask.children += 1
+    if command.present & PRESENT_TAKE_PROFIT_PRICE:
+        code, ticks = price_convert(market, command.take_profit_price_units, command.take_profit_price_e12)
+        if code != OK:
+            return code
+        ask.take_profit_price_ticks = ticks
     if command.present & PRESENT_STOP_LOSS:
         code, ticks = price_convert(market, command.stop_loss_units, command.stop_loss_e12)
         if code != OK:
             return code
         ask.stop_loss_ticks = ticks
         ask.children += 1
+    if command.present & PRESENT_STOP_LOSS_PRICE:
+        code, ticks = price_convert(market, command.stop_loss_price_units, command.stop_loss_price_e12)
+        if code != OK:
+            return code
+        ask.stop_loss_price_ticks = ticks
     return int64(OK)
 
 
@@ -135,15 +182,28 @@ def triggers_room_validate(state, more):
 
 
 @kernel
+def orders_room_validate(state, more):
+    """Return ORDERS_OPEN_MAX when the account may not have so many orders that rest or are put aside."""
+    if state.account_links[state.ask.account_row].orders_resting + more > state.venue.orders_open_max:
+        return int64(ResultCode.ORDERS_OPEN_MAX)
+    return int64(OK)
+
+
+@kernel
+def client_ids_equal(left, right):
+    """Return whether two client order ids are the same words."""
+    same = True
+    for word in range(CLIENT_ID_WORDS):
+        same = same and left[word] == right[word]
+    return same
+
+
+@kernel
 def client_id_find(state, account_row, command):
     """Return the row of the account's live order with the command's client order id, or ROW_NONE."""
     row = int64(state.account_links[account_row].order_first)
     while row != ROW_NONE:
-        own = state.orders[row].client_order_id
-        same = True
-        for word in range(CLIENT_ID_WORDS):
-            same = same and own[word] == command.client_order_id[word]
-        if same:
+        if client_ids_equal(state.orders[row].client_order_id, command.client_order_id):
             return row
         row = int64(state.order_links[row].next)
     return int64(ROW_NONE)
@@ -170,86 +230,12 @@ def bracket_validate(state, entry_ticks):
 
 
 @kernel
-def worst_ticks(state, command, slippage_given):
-    """Return the worst price of a market order: the slippage bound, and `price` if it is tighter."""
-    ask = state.ask
-    slippage_bps = command.slippage_bps if slippage_given else int64(limits.SLIPPAGE_DEFAULT_BPS)
-    worst = matching.price_worst_ticks(state.markets[ask.market_row], ask.side_sign, slippage_bps)
-    if ask.price_ticks != 0 and ask.side_sign * (ask.price_ticks - worst) < 0:
-        return ask.price_ticks
-    return worst
-
-
-@kernel
-def taker_validate(state, position_row, kind, side, lots):
-    """
-    Plan the instruction in hand as one taker fill and return the margin rule or limit that it breaks.
-
-    Units:  kind is PositionKind of what it fills; the net position counts with the resting orders of its side.
-
-    Writes: plan.
-    Codes:  LEVERAGE_ABOVE_TIER, MARGIN_INSUFFICIENT, WOULD_BE_LIQUIDATED, NOTIONAL_ABOVE_MAX,
-            OPEN_INTEREST_ABOVE_MAX.
-    """
-    ask = state.ask
-    market = state.markets[ask.market_row]
-    config = market.config
-    execution.taker_plan(
-        state,
-        ask.market_row,
-        ask.account_row,
-        position_row,
-        ask.side_sign,
-        lots,
-        ask.touch_ticks,
-        config.fee_taker_ppm,
-        ask.leverage,
-    )
-    plan = state.plan
-    if plan.open_lots == 0:
-        return int64(OK)
-    held = abs(plan.lots_after)
-    if kind == int64(PositionKind.NET):
-        held += orders.resting_lots(state, ask.account_row, ask.market_row, side)
-    if ask.leverage > margin.leverage_max(config, held * ask.touch_ticks * config.unit_e6):
-        return int64(ResultCode.LEVERAGE_ABOVE_TIER)
-    if plan.free_after_e6 < 0:
-        return int64(ResultCode.MARGIN_INSUFFICIENT)
-    if execution.plan_liquidatable(state, ask.market_row):
-        return int64(ResultCode.WOULD_BE_LIQUIDATED)
-    return exposure_validate(state, kind, held, plan.open_lots)
-
-
-@kernel
-def exposure_validate(state, kind, held_lots, open_lots):
-    """
-    Return the limit that an exposure in a market breaks: the account's, then the market's open interest.
-
-    Units:  held_lots is the ticket, or the net position with the resting orders of its side; the account's other
-            positions in the market are added here.
-    """
-    ask = state.ask
-    market = state.markets[ask.market_row]
-    links = state.account_links[ask.account_row]
-    exposure_lots = held_lots + links.ticket_lots[ask.market_row]
-    net_row = int64(links.net[ask.market_row])
-    if kind == int64(PositionKind.TICKET) and net_row != ROW_NONE:
-        exposure_lots += abs(state.positions[net_row].lots)
-    if exposure_lots > market.config.order_lots_max:
-        return int64(ResultCode.NOTIONAL_ABOVE_MAX)
-    waiting_lots = state.market_links[ask.market_row].uncovered_lots
-    if market.open_interest_lots + waiting_lots + open_lots > market.config.open_interest_lots_max:
-        return int64(ResultCode.OPEN_INTEREST_ABOVE_MAX)
-    return int64(OK)
-
-
-@kernel
 def positions_room_validate(state):
     """Return POSITIONS_OPEN_MAX when the account may open no further position."""
     links = state.account_links[state.ask.account_row]
     count = int64(links.positions_open)
     for market_row in range(MARKETS_CAPACITY):
-        count += int64(links.resting[market_row] > 0 and links.net[market_row] == ROW_NONE)
+        count += int64(links.opening[market_row] > 0 and links.net[market_row] == ROW_NONE)
     if count >= state.venue.positions_open_max:
         return int64(ResultCode.POSITIONS_OPEN_MAX)
     return int64(OK)
@@ -258,10 +244,45 @@ def positions_room_validate(state):
 @kernel
 def slots_validate(state, orders_more, positions_more):
     """Return the table that is too full for what an instruction may ever need."""
-    if state.orders_table.live + orders_more > state.venue.orders_max:
+    if orders_more > 0 and state.orders_table.live + orders_more > state.venue.orders_max:
         return int64(ResultCode.ORDER_SLOTS_EXHAUSTED)
-    if state.positions_table.live + state.positions_pending + positions_more > state.venue.positions_max:
+    positions = state.positions_table.live + state.positions_pending + positions_more
+    if positions_more > 0 and positions > state.venue.positions_max:
         return int64(ResultCode.POSITION_SLOTS_EXHAUSTED)
+    return int64(OK)
+
+
+@kernel
+def order_named_validate(state, command):
+    """
+    Return the first rule that the naming of a live order breaks; fills ask.order_row.
+
+    Codes:  FIELD_MISSING, FIELDS_EXCLUSIVE, ORDER_UNKNOWN.
+    """
+    ask = state.ask
+    by_id = command.present & PRESENT_ORDER_ID != 0
+    by_client_id = command.present & PRESENT_CLIENT_ORDER_ID != 0
+    if not by_id and not by_client_id:
+        return int64(ResultCode.FIELD_MISSING)
+    if by_id and by_client_id:
+        return int64(ResultCode.FIELDS_EXCLUSIVE)
+    if by_id:
+        ask.order_row = orders.order_find(state, command.order_id)
+    else:
+        ask.order_row = client_id_find(state, ask.account_row, command)
+    if ask.order_row == ROW_NONE or state.orders[ask.order_row].account_id != command.account:
+        return int64(ResultCode.ORDER_UNKNOWN)
+    return int64(OK)
+
+
+@kernel
+def position_validate(state, command):
+    """Return POSITION_UNKNOWN unless the account has the position; fills ask.position_row and ask.market_row."""
+    ask = state.ask
+    ask.position_row = orders.position_find(state, command.position_id)
+    if ask.position_row == ROW_NONE or state.positions[ask.position_row].account_id != command.account:
+        return int64(ResultCode.POSITION_UNKNOWN)
+    ask.market_row = int64(state.positions[ask.position_row].market_id) - 1
     return int64(OK)
 
 
@@ -270,4 +291,4 @@ def side_put(state, command):
     """Fill ask.side_sign and ask.touch_ticks from the command's side."""
     ask = state.ask
     ask.side_sign = orders.side_sign(command.side)
-    ask.touch_ticks = matching.touch_ticks(state.markets[ask.market_row], ask.side_sign)
+    ask.touch_ticks = depth.touch_ticks(state.markets[ask.market_row], ask.side_sign)

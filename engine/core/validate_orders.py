@@ -1,183 +1,289 @@
-"""May this order be placed or cancelled? Checks in the order of docs/commands.md; reads, and fills `ask`."""
+"""
+May this order be placed? Checks in the order of docs/commands.md; writes only the records and rows in hand.
+
+An order that passes stands in ORDER_IN_HAND (its other leg in ORDER_LEG), its walk in `taker` and `steps`.
+"""
 
 from numpy import int64
 
-from engine.core import execution, margin, matching, orders, prices, validate
+from engine.core import drafts, orders, prices, reserves, taking, triggers, validate, waking
 from engine.core.kernel import kernel
-from engine.core.limits import LEVERAGE_DEFAULT, ROW_NONE
-from engine.core.validate import OK
-from shared.codes import OrderKind, PositionKind, ResultCode, Tif
-from shared.records import PRESENT_CLIENT_ORDER_ID, PRESENT_ORDER_ID, PRESENT_PRICE, PRESENT_SLIPPAGE
+from engine.core.limits import ORDER_IN_HAND, ORDER_LEG, ROW_NONE
+from engine.core.validate_shapes import dormant_kind, immediate, shape_validate
+from shared.codes import Liquidity, OrderKind, ResultCode
+from shared.records import PRESENT_CLIENT_ORDER_ID, PRESENT_OCO, PRESENT_POSITION_ID, PRESENT_TPSL
+
+OK = int(ResultCode.OK)
 
 
 @kernel
-def order_place_validate(state, command):
+def order_place_validate(state, command, parts):
     """
     Return the first rule that an order breaks, OK if it may be placed.
 
-    Writes: ask, plan.
-    Codes:  those of the functions called, in their order.
+    Shapes: parts COMMAND[n]; an OCO's other leg is parts[command.parts_first].
+    Writes: ask, take, steps, plan, the rows in hand.
     """
-    code = order_shape_validate(command)
+    ask = state.ask
+    ask.pair = int64(command.present & PRESENT_OCO != 0)
+    code = shape_validate(command, parts)
     if code == OK:
-        code = order_units_validate(state, command)
+        code = order_units_validate(state, command, parts)
     if code == OK:
         code = order_filters_validate(state, command)
-    if code == OK and not prices.fresh(state, state.ask.market_row):
-        code = int64(ResultCode.PRICE_STALE)
     if code == OK:
-        code = validate.client_id_validate(state, command)
+        code = order_fresh_validate(state)
     if code == OK:
-        code = order_flags_validate(state, command)
+        code = client_ids_validate(state, command, parts)
+    if code == OK and ask.money_e6 > 0:
+        code = money_lots_validate(state)
+    if code == OK and command.reduce_only != 0:
+        code = order_position_validate(state, command)
     if code == OK:
-        code = order_margin_validate(state, command)
+        code = order_flags_validate(state)
+    if code == OK:
+        code = order_margin_validate(state)
     return code
 
 
 @kernel
-def order_shape_validate(command):
-    """Return FIELD_MISSING or FIELDS_EXCLUSIVE for keys that do not go together."""
-    if command.order_kind == OrderKind.LIMIT:
-        if not command.present & PRESENT_PRICE:
-            return int64(ResultCode.FIELD_MISSING)
-        if command.present & PRESENT_SLIPPAGE or (command.post_only != 0 and command.tif > Tif.GTC):
-            return int64(ResultCode.FIELDS_EXCLUSIVE)
-    elif command.post_only != 0 or command.tif == Tif.GTC:
-        return int64(ResultCode.FIELDS_EXCLUSIVE)
-    return int64(OK)
-
-
-@kernel
-def order_units_validate(state, command):
-    """Return the first number that is out of range or off the grid; fills ask."""
+def order_units_validate(state, command, parts):
+    """Return the first number that is out of range or off the grid; fills the rows in hand and ask."""
     ask = state.ask
-    market = state.markets[ask.market_row]
     validate.side_put(state, command)
-    code, ask.lots = validate.qty_convert(market, command.qty_units, command.qty_e12)
-    ask.price_ticks = 0
-    if code == OK and command.present & PRESENT_PRICE:
-        code, ask.price_ticks = validate.price_convert(market, command.price_units, command.price_e12)
+    drafts.order_draft(state, int64(ORDER_IN_HAND), command, command.side, command.reduce_only, command.stp)
+    state.orders[ORDER_IN_HAND].tpsl = command.tpsl
+    if command.present & PRESENT_TPSL == 0:
+        state.orders[ORDER_IN_HAND].tpsl = validate.TPSL_DEFAULT
+    code = drafts.sizes_convert(state, command)
     if code == OK:
-        code = validate.slippage_validate(command)
+        code = drafts.numbers_convert(state, int64(ORDER_IN_HAND), command)
     if code == OK:
         code = validate.triggers_convert(state, command)
+    if code == OK and ask.pair != 0:
+        code = drafts.leg_convert(state, command, parts[command.parts_first])
+    hand = state.orders[ORDER_IN_HAND]
+    ask.price_ticks = int64(hand.price_ticks)
+    hand.qty_lots = ask.lots
+    hand.money_e6 = ask.money_e6
+    if ask.pair != 0:
+        state.orders[ORDER_LEG].qty_lots = ask.lots
+        state.orders[ORDER_LEG].close_percent = hand.close_percent
     return code
+
+
+@kernel
+def order_value_ticks(state, row):
+    """Return the price at which an order's smallest value is asked: its limit, its trigger, or the touch."""
+    order = state.orders[row]
+    if orders.limit_like(order.kind):
+        return int64(order.price_ticks)
+    if order.price_trigger_ticks != 0:
+        return int64(order.price_trigger_ticks)
+    return state.ask.touch_ticks
+
+
+@kernel
+def order_closes(state, row):
+    """Return whether an order only closes: reduce-only, or, if it waits for nothing, within the opposite position."""
+    order = state.orders[row]
+    if order.reduce_only != 0:
+        return True
+    if dormant_kind(order.kind):
+        return False
+    return state.ask.lots <= closable_lots(state, row)
+
+
+@kernel
+def limit_crosses(state, row):
+    """Return whether a limit reaches the outside touch; a market order always does."""
+    order = state.orders[row]
+    if order.kind != OrderKind.LIMIT:
+        return True
+    return state.ask.side_sign * (int64(order.price_ticks) - state.ask.touch_ticks) >= 0
+
+
+@kernel
+def closable_lots(state, row):
+    """Return how many lots an order would close: of the opposite position if it takes, of its uncovered rest if not."""
+    ask = state.ask
+    lots = reserves.net_lots(state, ask.account_row, ask.market_row)
+    if limit_crosses(state, row):
+        return max(int64(0), -lots * ask.side_sign)
+    side = int64(state.orders[row].side)
+    return reserves.cover_left_lots(state, ask.account_row, ask.market_row, side, lots, int64(ROW_NONE))
 
 
 @kernel
 def order_filters_validate(state, command):
-    """Return the market filter that an order breaks."""
+    """Return the market filter that an order, or its other leg, breaks."""
     ask = state.ask
-    market = state.markets[ask.market_row]
-    limit = command.order_kind == OrderKind.LIMIT
-    crosses = not limit or ask.side_sign * (ask.price_ticks - ask.touch_ticks) >= 0
-    closes = ask.lots <= closable_lots(state, command, crosses)
-    price_ticks = ask.price_ticks if limit else ask.touch_ticks
-    code = validate.size_validate(state, ask.lots, price_ticks, closes)
-    if code != OK:
-        return code
-    if limit and execution.limit_outside_band(market, ask.side_sign, ask.price_ticks):
-        return int64(ResultCode.PRICE_OUTSIDE_BAND)
-    rests = limit and not crosses and command.tif <= Tif.GTC
-    if rests and state.account_links[ask.account_row].orders_resting >= state.venue.orders_open_max:
-        return int64(ResultCode.ORDERS_OPEN_MAX)
-    return validate.triggers_room_validate(state, ask.children)
+    config = state.markets[ask.market_row].config
+    if ask.lots > config.order_lots_max:
+        return int64(ResultCode.ORDER_ABOVE_MAX)
+    for row in (int64(ORDER_IN_HAND), int64(ORDER_LEG)):
+        if (row == ORDER_IN_HAND or ask.pair != 0) and ask.lots > 0 and not order_closes(state, row):
+            price_ticks = order_value_ticks(state, row)
+            if price_ticks > 0 and ask.lots * price_ticks * config.unit_e6 < config.notional_min_e6:
+                return int64(ResultCode.NOTIONAL_BELOW_MIN)
+    dormant = ask.children
+    for row in (int64(ORDER_IN_HAND), int64(ORDER_LEG)):
+        if row == ORDER_IN_HAND or ask.pair != 0:
+            order = state.orders[row]
+            dormant += int64(dormant_kind(order.kind))
+            if order.kind == OrderKind.LIMIT:
+                if waking.limit_outside_band(state.markets[ask.market_row], ask.side_sign, int64(order.price_ticks)):
+                    return int64(ResultCode.PRICE_OUTSIDE_BAND)
+                waits = config.liquidity == Liquidity.BOOK or not limit_crosses(state, row)
+                full = state.account_links[ask.account_row].orders_resting >= state.venue.orders_open_max
+                if waits and full and not immediate(order.tif):
+                    return int64(ResultCode.ORDERS_OPEN_MAX)
+    return validate.triggers_room_validate(state, dormant)
 
 
 @kernel
-def closable_lots(state, command, crosses):
-    """Return how many lots an order would close: of the opposite position if it takes, of its uncovered rest if not."""
+def order_fresh_validate(state):
+    """Return PRICE_STALE when the market is not fresh, or a trailing stop's price has never come."""
     ask = state.ask
-    if not crosses:
-        return orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side)
-    net_row = int64(state.account_links[ask.account_row].net[ask.market_row])
-    if net_row == ROW_NONE:
-        return int64(0)
-    return max(int64(0), -state.positions[net_row].lots * ask.side_sign)
+    if not prices.fresh(state, ask.market_row):
+        return int64(ResultCode.PRICE_STALE)
+    for row in (int64(ORDER_IN_HAND), int64(ORDER_LEG)):
+        if row == ORDER_IN_HAND or ask.pair != 0:
+            if state.orders[row].kind == OrderKind.TRAILING_STOP and source_ticks(state, row) <= 0:
+                return int64(ResultCode.PRICE_STALE)
+    return int64(OK)
 
 
 @kernel
-def order_flags_validate(state, command):
-    """Return the flag or trigger rule that an order breaks; fills ask.takes and, for a market order, its bound."""
-    ask = state.ask
-    if command.order_kind == OrderKind.LIMIT:
-        ask.takes = int64(ask.side_sign * (ask.price_ticks - ask.touch_ticks) >= 0)
-        if ask.takes == 1 and command.post_only != 0:
-            return int64(ResultCode.POST_ONLY_WOULD_TAKE)
-        entry_ticks = ask.price_ticks
-    else:
-        ask.price_ticks = validate.worst_ticks(state, command, command.present & PRESENT_SLIPPAGE != 0)
-        ask.takes = int64(ask.side_sign * (ask.price_ticks - ask.touch_ticks) >= 0)
-        entry_ticks = ask.touch_ticks
-    if ask.takes == 0 and command.tif == Tif.FOK:
-        return int64(ResultCode.FOK_UNFILLABLE)
-    return validate.bracket_validate(state, entry_ticks)
+def source_ticks(state, row):
+    """Return the present price of what an order's trigger watches; 0 while there is none."""
+    order = state.orders[row]
+    return triggers.source_ticks(state.markets[state.ask.market_row], order.side, order.trigger_by)
 
 
 @kernel
-def order_margin_validate(state, command):
-    """Return the margin rule, limit or table that stands against an order; fills ask.reserve_e6 or the plan."""
-    ask = state.ask
-    links = state.account_links[ask.account_row]
-    market = state.markets[ask.market_row]
-    net_row = int64(links.net[ask.market_row])
-    ask.position_row = net_row
-    ask.leverage = min(int64(LEVERAGE_DEFAULT), market.config.leverage_max)
-    if net_row != ROW_NONE:
-        ask.leverage = int64(state.positions[net_row].leverage)
-    rests = ask.takes == 0 and command.order_kind == OrderKind.LIMIT and command.tif <= Tif.GTC
-    if ask.takes == 0 and not rests:
-        return int64(OK)
-    if ask.takes == 1:
-        code = validate.taker_validate(state, net_row, int64(PositionKind.NET), command.side, ask.lots)
-    else:
-        code = rest_validate(state, command)
-    opens = net_row == ROW_NONE and links.resting[ask.market_row] == 0
-    if code == OK and opens:
-        code = validate.positions_room_validate(state)
-    if code == OK:
-        code = validate.slots_validate(state, int64(rests) + ask.children, int64(opens))
+def client_ids_validate(state, command, parts):
+    """Return CLIENT_ORDER_ID_TAKEN when a live order of the account has one of the ids, or both legs the same."""
+    code = validate.client_id_validate(state, command)
+    if code == OK and state.ask.pair != 0:
+        leg = parts[command.parts_first]
+        code = validate.client_id_validate(state, leg)
+        if code == OK and leg.present & command.present & PRESENT_CLIENT_ORDER_ID:
+            if validate.client_ids_equal(leg.client_order_id, command.client_order_id):
+                code = int64(ResultCode.CLIENT_ORDER_ID_TAKEN)
     return code
 
 
 @kernel
-def rest_validate(state, command):
-    """Return the margin rule or limit that a resting order breaks; fills ask.reserve_e6."""
+def money_lots_validate(state):
+    """Turn an order's money into the most lots it buys at the touch, and check that size."""
     ask = state.ask
-    market = state.markets[ask.market_row]
-    config = market.config
-    net_row = ask.position_row
-    uncovered = ask.lots - min(ask.lots, orders.cover_left_lots(state, ask.account_row, ask.market_row, command.side))
-    ask.uncovered_lots = uncovered
-    ask.reserve_e6 = matching.reserve_e6(market, uncovered, ask.price_ticks, ask.leverage, config.fee_taker_ppm)
-    held = orders.resting_lots(state, ask.account_row, ask.market_row, command.side)
-    if net_row != ROW_NONE:
-        held += max(int64(0), state.positions[net_row].lots * ask.side_sign)
-    if ask.leverage > margin.leverage_max(config, (held + ask.lots) * ask.price_ticks * config.unit_e6):
-        return int64(ResultCode.LEVERAGE_ABOVE_TIER)
-    if ask.reserve_e6 > state.accounts[ask.account_row].free_e6:
-        return int64(ResultCode.MARGIN_INSUFFICIENT)
-    return validate.exposure_validate(state, int64(PositionKind.NET), held + ask.lots, uncovered)
+    config = state.markets[ask.market_row].config
+    ask.lots = ask.money_e6 // (ask.touch_ticks * config.unit_e6)
+    state.orders[ORDER_IN_HAND].qty_lots = ask.lots
+    if ask.lots == 0:
+        return int64(ResultCode.QTY_OUT_OF_RANGE)
+    closes = ask.lots <= closable_lots(state, int64(ORDER_IN_HAND)) or state.orders[ORDER_IN_HAND].reduce_only != 0
+    return validate.size_validate(state, ask.lots, ask.touch_ticks, closes)
 
 
 @kernel
-def order_cancel_validate(state, command):
+def order_position_validate(state, command):
     """
-    Return the first rule that a cancel breaks; fills ask.order_row.
+    Return the rule that a reduce-only order breaks with the position it names; fits its size to it.
 
-    Codes:  FIELD_MISSING, FIELDS_EXCLUSIVE, ORDER_UNKNOWN.
+    Codes:  POSITION_UNKNOWN, REDUCE_ONLY_WOULD_INCREASE.
     """
     ask = state.ask
-    by_id = command.present & PRESENT_ORDER_ID != 0
-    by_client_id = command.present & PRESENT_CLIENT_ORDER_ID != 0
-    if not by_id and not by_client_id:
-        return int64(ResultCode.FIELD_MISSING)
-    if by_id and by_client_id:
-        return int64(ResultCode.FIELDS_EXCLUSIVE)
-    if by_id:
-        ask.order_row = orders.order_find(state, command.order_id)
-    else:
-        ask.order_row = validate.client_id_find(state, ask.account_row, command)
-    if ask.order_row == ROW_NONE or state.orders[ask.order_row].account_id != command.account:
-        return int64(ResultCode.ORDER_UNKNOWN)
+    position_row = int64(state.account_links[ask.account_row].net[ask.market_row])
+    if command.present & PRESENT_POSITION_ID:
+        position_row = orders.position_find(state, command.position_id)
+        position = state.positions[position_row]
+        other = position.account_id != state.accounts[ask.account_row].account_id
+        if position_row == ROW_NONE or other or position.market_id != ask.market_row + 1:
+            return int64(ResultCode.POSITION_UNKNOWN)
+    position = state.positions[position_row]
+    if position.lots * ask.side_sign >= 0:
+        return int64(ResultCode.REDUCE_ONLY_WOULD_INCREASE)
+    held = abs(position.lots)
+    for row in (int64(ORDER_IN_HAND), int64(ORDER_LEG)):
+        if row == ORDER_IN_HAND or ask.pair != 0:
+            order = state.orders[row]
+            order.position_id = position.position_id
+            if not dormant_kind(order.kind):
+                if order.close_percent != 0:
+                    order.qty_lots = max(int64(1), held * int64(order.close_percent) // 100)
+                order.qty_lots = min(order.qty_lots, held)
     return int64(OK)
+
+
+@kernel
+def order_flags_validate(state):
+    """Return the flag or trigger rule that an order breaks; walks the one that executes now."""
+    ask = state.ask
+    ask.dormant = int64(dormant_kind(state.orders[ORDER_IN_HAND].kind))
+    code = row_flags_validate(state, int64(ORDER_IN_HAND))
+    if code == OK and ask.children > 0:
+        code = validate.bracket_validate(state, entry_ticks(state))
+    if code == OK and ask.pair != 0:
+        code = row_flags_validate(state, int64(ORDER_LEG))
+    return code
+
+
+@kernel
+def row_flags_validate(state, row):
+    """Return the flag or trigger rule that one leg breaks."""
+    ask = state.ask
+    order = state.orders[row]
+    if order.kind == OrderKind.TRAILING_STOP:
+        return int64(OK)
+    if dormant_kind(order.kind):
+        above = triggers.trigger_above(order.kind, order.side)
+        market = state.markets[ask.market_row]
+        if triggers.trigger_met(market, order.side, order.trigger_by, above, int64(order.price_trigger_ticks)):
+            return int64(ResultCode.TRIGGER_WOULD_FIRE_IMMEDIATELY)
+        return int64(OK)
+    taking.take_load(state, row, int64(ROW_NONE))
+    code = taking.take_flags_judge(state)
+    if code == OK and ask.pair != 0 and (state.taker.steps_count > 0 or state.taker.cut != 0):
+        code = int64(ResultCode.OCO_LEG_WOULD_TAKE)
+    return code
+
+
+@kernel
+def entry_ticks(state):
+    """Return the price that a bracket is measured from: the limit, the trigger, or the touch."""
+    order = state.orders[ORDER_IN_HAND]
+    if orders.limit_like(order.kind):
+        return int64(order.price_ticks)
+    if order.price_trigger_ticks != 0:
+        return int64(order.price_trigger_ticks)
+    return state.ask.touch_ticks
+
+
+@kernel
+def order_margin_validate(state):
+    """Return the margin rule, limit or table that stands against an order; fills ask.takes and ask.delayed."""
+    ask = state.ask
+    take = state.taker
+    order = state.orders[ORDER_IN_HAND]
+    waits = ask.dormant != 0 or ask.pair != 0
+    executes = ask.dormant == 0 or (ask.pair != 0 and state.orders[ORDER_LEG].kind == OrderKind.LIMIT)
+    code = int64(OK)
+    if executes:
+        code = taking.take_margin_judge(state)
+    ask.delayed = 0
+    if not waits and take.filled_lots > 0:
+        ask.delayed = int64(state.markets[ask.market_row].config.taker_delay_ms > 0)
+    rests = int64(ask.dormant != 0 or ask.delayed != 0 or take.rest_lots > 0)
+    lives = rests != 0 or take.filled_lots > 0
+    opens = order.reduce_only == 0 and reserves.opens_first(state, ask.account_row, ask.market_row)
+    opens = opens and (rests != 0 or take.opened_lots > 0)
+    if code == OK and opens:
+        code = validate.positions_room_validate(state)
+    if code == OK and ask.delayed != 0:
+        code = validate.orders_room_validate(state, int64(1))
+    if code == OK:
+        more = rests + ask.pair + (ask.children if lives else int64(0))
+        code = validate.slots_validate(state, more, int64(opens))
+    return code

@@ -2,11 +2,11 @@
 
 from numpy import int64
 
-from engine.core import execution, positions, prices, triggers, validate
+from engine.core import drafts, orders, placing, prices, taking, triggers, validate, waking
 from engine.core.kernel import kernel
-from engine.core.limits import ROW_NONE
+from engine.core.limits import ORDER_IN_HAND, ROW_NONE
 from engine.core.validate import OK
-from shared.codes import MarketState, OrderKind, PositionKind, ResultCode
+from shared.codes import MarketState, OrderKind, PositionKind, ResultCode, Stp, Tif
 from shared.records import (
     PRESENT_MARGIN,
     PRESENT_PERCENT,
@@ -18,7 +18,6 @@ from shared.records import (
     PRESENT_TAKE_PROFIT_NULL,
 )
 
-MARGIN_UNITS_MAX = 10**9  # USDC; keeps margin × leverage inside 64 bits
 TRIGGERS_SET = PRESENT_TAKE_PROFIT | PRESENT_STOP_LOSS
 TRIGGERS_REMOVED = PRESENT_TAKE_PROFIT_NULL | PRESENT_STOP_LOSS_NULL
 
@@ -26,10 +25,10 @@ TRIGGERS_REMOVED = PRESENT_TAKE_PROFIT_NULL | PRESENT_STOP_LOSS_NULL
 @kernel
 def trade_create_validate(state, command):
     """
-    Return the first rule that a new ticket breaks, OK if it can be opened whole at the touch.
+    Return the first rule that a new ticket breaks, OK if it can be opened whole; its order stands in hand.
 
-    Writes: ask, plan.
-    Codes:  FIELD_MISSING, FIELDS_EXCLUSIVE, those of the functions called, PRICE_STALE, SLIPPAGE_EXCEEDED.
+    Writes: ask, take, steps, plan, the hand.
+    Codes:  FIELD_MISSING, FIELDS_EXCLUSIVE, those of the functions called, PRICE_STALE.
     """
     ask = state.ask
     code = trade_units_validate(state, command)
@@ -44,18 +43,35 @@ def trade_create_validate(state, command):
     if code == OK and ask.lots == 0:
         code = margin_lots_validate(state)
     if code == OK:
-        worst = validate.worst_ticks(state, command, command.present & PRESENT_SLIPPAGE != 0)
-        if ask.side_sign * (worst - ask.touch_ticks) < 0:
-            code = int64(ResultCode.SLIPPAGE_EXCEEDED)
+        code = ticket_validate(state, command)
     if code == OK:
         code = validate.bracket_validate(state, ask.touch_ticks)
     if code == OK:
-        kind = int64(PositionKind.TICKET)
-        code = validate.taker_validate(state, int64(ROW_NONE), kind, command.side, ask.lots)
+        code = taking.take_margin_judge(state)
     if code == OK:
         code = validate.positions_room_validate(state)
+    ask.delayed = int64(state.markets[ask.market_row].config.taker_delay_ms > 0)
+    if code == OK and ask.delayed != 0:
+        code = validate.orders_room_validate(state, int64(1))
     if code == OK:
-        code = validate.slots_validate(state, ask.children, int64(1))
+        code = validate.slots_validate(state, ask.children + ask.delayed, int64(1))
+    return code
+
+
+@kernel
+def ticket_validate(state, command):
+    """Draft the ticket's order in hand, walk for it, and return why it cannot be opened whole."""
+    ask = state.ask
+    placing.ticket_draft(state, command)
+    if command.present & PRESENT_SLIPPAGE:
+        state.orders[ORDER_IN_HAND].slippage_bps = command.slippage_bps
+    taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
+    code = waking.ticket_judge(state)
+    if code == OK and ask.money_e6 > 0:
+        take = state.taker
+        if take.capped == 0 and take.filled_lots == take.lots:
+            return int64(ResultCode.ORDER_ABOVE_MAX)
+        state.orders[ORDER_IN_HAND].qty_lots = take.filled_lots
     return code
 
 
@@ -73,12 +89,11 @@ def trade_units_validate(state, command):
     validate.side_put(state, command)
     ask.price_ticks = 0
     ask.lots = 0
+    ask.money_e6 = 0
     if by_margin:
-        if not prices.positive(command.margin_units, command.margin_e12):
+        ask.margin_e6 = drafts.amount_e6(command.margin_units, command.margin_e12)
+        if ask.margin_e6 <= 0:
             return int64(ResultCode.AMOUNT_OUT_OF_RANGE)
-        if command.margin_units >= MARGIN_UNITS_MAX or command.margin_e12 % 1_000_000 != 0:
-            return int64(ResultCode.AMOUNT_OUT_OF_RANGE)
-        ask.margin_e6 = command.margin_units * 1_000_000 + command.margin_e12 // 1_000_000
     else:
         code, ask.lots = validate.qty_convert(market, command.qty_units, command.qty_e12)
         if code != OK:
@@ -95,28 +110,18 @@ def trade_units_validate(state, command):
 @kernel
 def margin_lots_validate(state):
     """
-    Turn a margin into the most lots with ⌈notional ÷ leverage⌉ <= margin at the touch, and check that size.
+    Turn a margin into the most that the ticket may cost, and check the size that it buys at the touch.
 
     Rounds: down; ⌈N ÷ L⌉ <= M holds just when N <= M·L.
     """
     ask = state.ask
     config = state.markets[ask.market_row].config
-    ask.lots = ask.margin_e6 * ask.leverage // (ask.touch_ticks * config.unit_e6)
-    if ask.lots == 0:
+    ask.money_e6 = ask.margin_e6 * ask.leverage
+    lots = ask.money_e6 // (ask.touch_ticks * config.unit_e6)
+    ask.lots = config.order_lots_max
+    if lots == 0:
         return int64(ResultCode.QTY_OUT_OF_RANGE)
-    return validate.size_validate(state, ask.lots, ask.touch_ticks, False)
-
-
-@kernel
-def position_validate(state, command):
-    """Return POSITION_UNKNOWN unless the account has the position; fills ask.position_row and ask.market_row."""
-    ask = state.ask
-    ask.position_row = positions.position_find(state, command.position_id)
-    if ask.position_row == ROW_NONE or state.positions[ask.position_row].account_id != command.account:
-        return int64(ResultCode.POSITION_UNKNOWN)
-    position = state.positions[ask.position_row]
-    ask.market_row = int64(position.market_id) - 1
-    return int64(OK)
+    return validate.size_validate(state, lots, ask.touch_ticks, False)
 
 
 @kernel
@@ -125,7 +130,7 @@ def trade_close_validate(state, command):
     Return the first rule that a close breaks; fills ask.position_row and ask.lots.
 
     Codes:  FIELDS_EXCLUSIVE, QTY_OUT_OF_RANGE, PERCENT_OUT_OF_RANGE, POSITION_UNKNOWN, QTY_NOT_ON_LOT, PRICE_STALE,
-            QTY_ABOVE_POSITION.
+            QTY_ABOVE_POSITION, ORDERS_OPEN_MAX, ORDER_SLOTS_EXHAUSTED.
     Rounds: a percentage down, but at least one lot.
     """
     ask = state.ask
@@ -137,7 +142,7 @@ def trade_close_validate(state, command):
         return int64(ResultCode.QTY_OUT_OF_RANGE)
     if by_percent and (command.percent < 1 or command.percent > 100):
         return int64(ResultCode.PERCENT_OUT_OF_RANGE)
-    code = position_validate(state, command)
+    code = validate.position_validate(state, command)
     if code != OK:
         return code
     if state.markets[ask.market_row].state == MarketState.HALTED:
@@ -154,7 +159,71 @@ def trade_close_validate(state, command):
         return int64(ResultCode.PRICE_STALE)
     if ask.lots > held:
         return int64(ResultCode.QTY_ABOVE_POSITION)
-    return int64(OK)
+    return aside_validate(state)
+
+
+@kernel
+def aside_validate(state):
+    """Return ORDERS_OPEN_MAX or ORDER_SLOTS_EXHAUSTED when a taker delay must put the order aside and cannot."""
+    if state.markets[state.ask.market_row].config.taker_delay_ms == 0:
+        return int64(OK)
+    code = validate.orders_room_validate(state, int64(1))
+    if code == OK:
+        code = validate.slots_validate(state, int64(1), int64(0))
+    return code
+
+
+@kernel
+def reverse_validate(state, command):
+    """
+    Return the first rule that turning a net position round breaks; the order of twice its size stands in hand.
+
+    Writes: ask, take, steps, plan, the hand.
+    Codes:  POSITION_UNKNOWN, POSITION_NOT_NET, MARKET_HALTED, MARKET_REDUCE_ONLY, PRICE_STALE, ORDER_ABOVE_MAX,
+            FOK_UNFILLABLE, the margin's own, ORDERS_OPEN_MAX, ORDER_SLOTS_EXHAUSTED.
+    """
+    ask = state.ask
+    code = validate.position_validate(state, command)
+    if code != OK:
+        return code
+    position = state.positions[ask.position_row]
+    if position.kind != PositionKind.NET:
+        return int64(ResultCode.POSITION_NOT_NET)
+    market = state.markets[ask.market_row]
+    if market.state == MarketState.HALTED:
+        return int64(ResultCode.MARKET_HALTED)
+    if market.state == MarketState.REDUCE_ONLY:
+        return int64(ResultCode.MARKET_REDUCE_ONLY)
+    if not prices.fresh(state, ask.market_row):
+        return int64(ResultCode.PRICE_STALE)
+    lots = 2 * abs(position.lots)
+    if lots > market.config.order_lots_max:
+        return int64(ResultCode.ORDER_ABOVE_MAX)
+    reverse_draft(state, lots)
+    taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
+    code = taking.take_flags_judge(state)
+    if code == OK:
+        code = taking.take_margin_judge(state)
+    ask.delayed = int64(market.config.taker_delay_ms > 0)
+    return aside_validate(state) if code == OK else code
+
+
+@kernel
+def reverse_draft(state, lots):
+    """Begin in hand the order that turns the position in hand round: FOK, own orders give way."""
+    ask = state.ask
+    position = state.positions[ask.position_row]
+    side = orders.closing_side(position.lots)
+    account_id = int64(position.account_id)
+    orders.order_start(state, int64(ORDER_IN_HAND), ask.market_row, account_id, side, int64(OrderKind.MARKET))
+    hand = state.orders[ORDER_IN_HAND]
+    hand.qty_lots = lots
+    hand.tif = Tif.FOK
+    hand.stp = Stp.CANCEL_MAKER
+    ask.price_ticks = 0
+    ask.pair = 0
+    ask.dormant = 0
+    ask.children = 0
 
 
 @kernel
@@ -168,7 +237,7 @@ def triggers_set_validate(state, command):
     ask = state.ask
     if command.present & (TRIGGERS_SET | TRIGGERS_REMOVED) == 0:
         return int64(ResultCode.FIELD_MISSING)
-    code = position_validate(state, command)
+    code = validate.position_validate(state, command)
     if code == OK:
         code = validate.triggers_convert(state, command)
     if code != OK or ask.children == 0:
@@ -198,6 +267,6 @@ def child_met(state, kind, by, price_ticks):
     ask = state.ask
     if price_ticks == 0:
         return False
-    side = execution.closing_side(state.positions[ask.position_row].lots)
+    side = orders.closing_side(state.positions[ask.position_row].lots)
     market = state.markets[ask.market_row]
     return triggers.trigger_met(market, side, by, triggers.trigger_above(kind, side), price_ticks)

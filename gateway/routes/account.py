@@ -25,6 +25,8 @@ async def account_show(call: Call) -> Response:
     view, value = await valued(call)
     body = {"account_id": call.session.account_id} | value_body(value)
     body |= {"positions_count": len(view.positions), "orders_count": len(view.orders), "asset": ASSET}
+    body |= {name: view.account[name] for name in ("frozen", "deadman_us", "resets") if name in view.account}
+    body["leverages"] = view.leverages
     return json_answer(call, body | view.stamp() | {"env": ENVIRONMENT})
 
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway import pages, schemas
+from gateway import bodies, pages, schemas
 from gateway.auth import SESSION_SECONDS
 from gateway.calls import Call, cross_site_check, json_answer, other_site_check, refuse
 from gateway.errors import ERRORS, GatewayCode, Refusal
@@ -26,7 +26,7 @@ async def sign_in_ask(call: Call) -> Response:
     cross_site_check(call)
     body = body_object(await call.body())
     email = body.pop("email", None)
-    schemas.body_read(schemas.SignIn, body | {"email": "-"})
+    schemas.body_read(bodies.SignIn, body | {"email": "-"})
     if email is None:
         raise Refusal(ResultCode.FIELD_MISSING.name, {"field": "email"})
     if not isinstance(email, str):
@@ -62,7 +62,7 @@ async def verify_post(call: Call) -> Response:
     data = await call.body()
     if call.request.headers.get("content-type", "").partition(";")[0].strip().lower() == FORM:
         return await verify_form(call, data)
-    token = schemas.body_read(schemas.Verify, body_object(data))["token"]
+    token = schemas.body_read(bodies.Verify, body_object(data))["token"]
     return signed_in_answer(call, await consume(call, token))
 
 

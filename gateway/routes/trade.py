@@ -29,6 +29,52 @@ async def order_place(call: Call) -> Response:
     return await send_body(call, schemas.ORDER_PLACE)
 
 
+async def orders_send(call: Call) -> Response:
+    """Carry out several operations in one entry."""
+    return await send_body(call, schemas.BATCH)
+
+
+async def order_amend(call: Call) -> Response:
+    """Change one order by our id."""
+    call.query()
+    return await amend(call, {"order_id": order_id_of_path(call)})
+
+
+async def order_amend_named(call: Call) -> Response:
+    """Change one order by the caller's own name for it."""
+    return await amend(call, dict(call.query("client_order_id")))
+
+
+async def positions_close_all(call: Call) -> Response:
+    """Close every position, or those of one market."""
+    return await send_body(call, schemas.POSITIONS_CLOSE_ALL)
+
+
+async def position_reverse(call: Call) -> Response:
+    """Turn a net position into its opposite."""
+    return await send_body(call, schemas.POSITION_REVERSE)
+
+
+async def margin_change(call: Call) -> Response:
+    """Add or remove a position's margin."""
+    return await send_body(call, schemas.MARGIN_CHANGE)
+
+
+async def leverage_set(call: Call) -> Response:
+    """Set the leverage of the net position in a market."""
+    return await send_body(call, schemas.LEVERAGE_SET)
+
+
+async def deadman_set(call: Call) -> Response:
+    """Set the dead-man's switch, or turn it off."""
+    return await send_body(call, schemas.DEADMAN_SET)
+
+
+async def account_reset(call: Call) -> Response:
+    """Bring the account back to the starting balance."""
+    return await send_body(call, schemas.ACCOUNT_RESET)
+
+
 async def triggers_set(call: Call) -> Response:
     """Set or remove a position's take-profit and stop-loss."""
     return await send_body(call, schemas.TRIGGERS_SET)
@@ -37,10 +83,7 @@ async def triggers_set(call: Call) -> Response:
 async def order_cancel(call: Call) -> Response:
     """Cancel one order by our id."""
     call.query()
-    text = call.request.path_params["order_id"]
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise Refusal(ResultCode.ORDER_UNKNOWN.name, {"order_id": text[:64]})
-    return await send(call, schemas.ORDER_CANCEL, {"order_id": int(text)})
+    return await send(call, schemas.ORDER_CANCEL, {"order_id": order_id_of_path(call)})
 
 
 async def order_cancel_named(call: Call) -> Response:
@@ -51,6 +94,22 @@ async def order_cancel_named(call: Call) -> Response:
 async def orders_cancel(call: Call) -> Response:
     """Cancel all orders, or those of one market."""
     return await send(call, schemas.ORDERS_CANCEL, dict(call.query("market")))
+
+
+def order_id_of_path(call: Call) -> int:
+    """Return the order that the address names; raises Refusal when it cannot be one."""
+    text = call.request.path_params["order_id"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise Refusal(ResultCode.ORDER_UNKNOWN.name, {"order_id": text[:64]})
+    return int(text)
+
+
+async def amend(call: Call, named: dict[str, Any]) -> Response:
+    """Send an amendment whose order the address names; the body names none."""
+    body = schemas.body_object(await call.body())
+    if body.keys() & {"order_id", "client_order_id"}:
+        raise Refusal(ResultCode.FIELDS_EXCLUSIVE.name, {"fields": ["order_id", "client_order_id"]})
+    return await send(call, schemas.ORDER_AMEND, named | body)
 
 
 async def send_body(call: Call, operation: Operation) -> Response:

@@ -19,7 +19,7 @@ from tests import persister_doubles as events
 from tests.persister_doubles import KEYS, Chain, ListLog, until
 from tests.store_servers import own_redis, proxied_postgres
 
-TABLES = ("closed_orders", "closed_positions", "fills", "ledger", "candles", "persister_rejects")
+TABLES = ("closed_orders", "closed_positions", "fills", "funding", "ledger", "candles", "persister_rejects")
 
 
 class Place:
@@ -90,7 +90,9 @@ def test_rows_are_what_was_published(redis_url: str, database_url: str, streams:
         [
             chain.entry(1, {"e": "market_changed", "market": "BTC_USDC_PERP"}),
             chain.entry(5, events.fill(101, 7), events.closed_order(101, 3), events.ledger(101, "-1.000001")),
-            chain.entry(5, events.closed_position(101, 4), events.candle(60_000), chunk=1),
+            chain.entry(
+                5, events.closed_position(101, 4), events.candle(60_000), events.funding(101, 4, 9_000), chunk=1
+            ),
         ],
     )
 
@@ -113,6 +115,11 @@ def test_rows_are_what_was_published(redis_url: str, database_url: str, streams:
             assert leg == {
                 "seq": 5, "chunk": 0, "index": 2, "amount": Decimal("-1.000001"),
                 "data": events.ledger(101, "-1.000001"),
+            }  # fmt: skip
+            paid = await fetchrow("SELECT position_id, due_ms, seq, position, amount, data FROM funding")
+            assert paid == {
+                "position_id": 4, "due_ms": 9_000, "seq": 5, "position": EVENTS_PER_CHUNK + 2,
+                "amount": Decimal("-0.600001"), "data": events.funding(101, 4, 9_000),
             }  # fmt: skip
             assert (await fetchrow("SELECT minute_ms, seq FROM candles")) == {"minute_ms": 60_000, "seq": 5}
             cursor = await fetchrow("SELECT seq, chunk, log_time_us FROM persister_cursor")

@@ -71,7 +71,7 @@ def streams(redis_url: str) -> Iterator[Streams]:
 
 
 def test_view_follows_the_account(redis_url: str, streams: Streams) -> None:
-    """A view holds the newest post-images with their seq, and nothing that is gone."""
+    """A view holds the newest post-images with their seq, and nothing that is gone; the venue's the configuration."""
     chain = Chain()
     events.publish(
         streams,
@@ -85,23 +85,34 @@ def test_view_follows_the_account(redis_url: str, streams: Streams) -> None:
             chain.entry(6, events.order_changed(102, 3), chunk=1),
             chain.entry(8, events.closed_order(101, 1), events.position_changed(101, 9, "0.00"), events.fill(101, 1)),
             chain.entry(9, events.closed_position(101, 8), events.candle(60_000)),
+            chain.entry(10, {"e": "venue_changed", "request_window_ms": 60_000}),
+            chain.entry(11, {"e": "market_changed", "market": "BTC_USDC_PERP", "state": "halted"}),
+            chain.entry(12, {"e": "account_market_changed", "account": 101, "market": "BTC_USDC_PERP", "leverage": 7}),
         ],
     )
 
     async def scene() -> None:
         async with place(redis_url) as here:
-            await here.reaches(9)
+            await here.reaches(12)
             assert await here.view(101) == {
                 "account": {
                     "account": 101, "free": "4.0", "reserved": "0.000000", "seq": 5, "log_time_us": 5_000_000,
                 },
                 "order:2": {**events.order_changed(101, 2), "seq": 5},
-                "seq": 9,
+                "leverage:BTC_USDC_PERP": 7,
+                "seq": 12,
             }  # fmt: skip
             assert await here.view(102) == {"order:3": {**events.order_changed(102, 3), "seq": 6}, "seq": 6}
             assert await here.view(103) == {}
+            stored = await here.streams.hash_read(KEYS.view_venue)
+            assert {name: orjson.loads(text) for name, text in stored.items()} == {
+                "venue": {"e": "venue_changed", "request_window_ms": 60_000, "seq": 10},
+                "market:BTC_USDC_PERP": {
+                    "e": "market_changed", "market": "BTC_USDC_PERP", "state": "halted", "seq": 11,
+                },
+            }  # fmt: skip
             cursor, witness = await here.streams.views_cursor_read(KEYS)
-            assert cursor == "9-0"
+            assert cursor == "12-0"
             assert witness == here.reader.position.digest
 
     asyncio.run(scene())

@@ -2,17 +2,25 @@
 Every wrong entry of the corpus through the library's raw path: a named error, and a book of record that did not move.
 """
 
+import json
 from typing import Any
 
 import pytest
 
 from engine import core
 from shared.codes import EntryKind
-from tests.corpus import MARKET, Case, World, all_cases
+from shared.records import BATCH_MAX
+from shared.wire_instructions import BATCH_OPS
+from tests.corpus import MARKET, Case, World, all_cases, entry, json_text
 from tests.property.histories import START_US
 from tests.property.venues import EngineVenue
 
 CASES = all_cases()
+# What is said of an instruction as a whole, and so never of one command of a batch.
+WHOLE = (
+    "RECORD_MALFORMED", "OP_UNKNOWN", "REQUEST_REPEATED", "REQUEST_ID_REUSED", "REQUEST_TOO_OLD", "REQUEST_ID_EARLY",
+    "INSTRUCTION_LATE", "INSTRUCTION_EARLY", "ACCOUNT_UNKNOWN",
+)  # fmt: skip
 ACCEPTED = "ab" * 16
 
 
@@ -76,6 +84,34 @@ def test_wrong_entry_is_named_and_changes_nothing(prepared: tuple[EngineVenue, W
             assert engine.record_hash() == record, case.name
             assert core.header(engine.states)["log_time_us"] - log_time_us <= 2_000_000, case.name
     assert not wrong, "\n".join(wrong)
+
+
+def test_wrong_command_of_a_batch_is_named(prepared: tuple[EngineVenue, World]) -> None:
+    """Each wrong instruction gets the same code as a command of a batch, and the batch moves nothing of the book."""
+    venue, world = prepared
+    names = {op.name.lower() for op in BATCH_OPS}
+    commands: list[tuple[Any, str]] = [
+        (None, "FIELD_TYPE_INVALID"), ({"order_id": 1}, "FIELD_TYPE_INVALID"), ({"op": 5}, "FIELD_TYPE_INVALID"),
+        *[({"op": op}, "OP_UNKNOWN") for op in ("batch", "account_open", "account_reset", "market_halt", "")],
+        ({"op": "orders_cancel", "account": 101}, "FIELD_UNKNOWN"),
+    ]  # fmt: skip
+    for case in CASES:
+        if case.code not in WHOLE:
+            body = json.loads(case.fields(world, "0" * 32)[-1][1])
+            rest = {key: value for key, value in body.items() if key not in ("v", "account", "request_id")}
+            if rest["op"] in names:
+                commands.append((rest, case.code))
+    assert len(commands) > 600
+    record = venue.engine.record_hash()
+    for first in range(0, len(commands), BATCH_MAX):
+        part = commands[first : first + BATCH_MAX]
+        envelope = {"v": 1, "account": world.account, "request_id": f"{0x200000 + first:032x}", "op": "batch"}
+        text = json_text({**envelope, "commands": [command for command, _code in part]})
+        [answer] = venue.engine.apply_raw(entry(b"%d" % world.ts_us, b"user_instruction", text.encode()))
+        assert answer["result"] == "OK"
+        for result, (command, code) in zip(answer["results"], part, strict=True):
+            assert result == {"result": code}, command
+        assert venue.engine.record_hash() == record
 
 
 def corpus_answer(venue: EngineVenue, world: World, case: Case, request_id: str) -> str:

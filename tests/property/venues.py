@@ -1,22 +1,31 @@
 """
-The engine and the twin behind one face, and what must be equal between them after every entry.
+Twin and engine behind one face, one history on both, and what must be equal between them after every entry.
 """
 
 import json
 import random
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from engine import core
 from shared import genesis
-from shared.codes import IgnoreReason
-from tests.property.histories import START_US, Entry, History, genesis_body
+from tests.property.entries import START_US, WITH_SESSION, Entry
+from tests.property.histories import History, genesis_body
+from tests.property.statistics import Statistics
 from tests.reference import Reference
-from tests.reference.state import FIRST_USER
+from tests.reference.state import FIRST_USER, INSURANCE, money_total
 
 IMAGES = {"account_changed": "account", "position_changed": "position_id", "order_changed": "order_id"}
+INVARIANTS_EVERY = 50
+
+
+class Difference(AssertionError):
+    """Twin and engine do not agree; `cause` groups what is probably the same."""
+
+    def __init__(self, cause: str, text: str) -> None:
+        super().__init__(f"{cause}\n{text}")
+        self.cause, self.text = cause, text
 
 
 class TwinVenue(Reference):
@@ -27,6 +36,23 @@ class TwinVenue(Reference):
         settings = {key: value for key, value in first.items() if key != "markets"}
         self.apply("genesis", genesis.default("library0aa", first["markets"], **settings), ts_us)
         self.apply("feed_status", {"status": "up", "source": "library"}, ts_us, "library")
+
+    def sound(self) -> list[str]:
+        """Return what does not hold of the twin itself: conservation, reserves, cells that may not be negative."""
+        state = self.state
+        wrong = [] if money_total(state) == 0 else ["money was made or lost"]
+        for name, house in state.house.items():
+            if house.lots + sum(row.lots for row in state.positions.values() if row.market.name == name):
+                wrong.append(f"lots of {name} do not sum to zero")
+        for key, account in state.accounts.items():
+            reserved = sum(row.reserved for row in state.orders.values() if row.account_id == key)
+            if account.reserved != reserved or ((key >= FIRST_USER or key == INSURANCE) and account.free < 0):
+                wrong.append(f"account {key}: free {account.free}, reserved {account.reserved}, by orders {reserved}")
+        live = ("resting", "trigger", "attached", "delayed")
+        wrong += [f"order {row.order_id} is {row.status}" for row in state.orders.values() if row.status not in live]
+        wrong += [f"told {event}" for event in state.events if event.get("status", "resting") not in live]
+        wrong += [f"position {row.position_id} has no lots" for row in state.positions.values() if not row.lots]
+        return wrong
 
 
 class EngineVenue:
@@ -42,7 +68,7 @@ class EngineVenue:
         """Apply one entry as raw fields and return its events."""
         text = json.dumps(body, separators=(",", ":")).encode()
         fields = [(kind.encode(), text)]
-        if kind in ("price_update", "mark_update", "feed_status"):
+        if kind in WITH_SESSION:
             fields.insert(0, (b"session", session.encode()))
         return self.engine.apply_raw(fields, ts_us)
 
@@ -67,111 +93,143 @@ def events_sorted(events: list[dict[str, Any]]) -> tuple[Counter[str], dict[tupl
     return facts, images
 
 
-def difference(twin: list[dict[str, Any]], engine: list[dict[str, Any]]) -> str:
-    """Return what two event lists of one entry do not share, as readable lines; empty when they agree."""
+def events_difference(twin: list[dict[str, Any]], engine: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the kinds of events that differ and the events themselves as readable lines; empty when they agree."""
     if [json.dumps(event) for event in twin] == [json.dumps(event) for event in engine]:
-        return ""
+        return "", ""
     facts_twin, images_twin = events_sorted(twin)
     facts_engine, images_engine = events_sorted(engine)
-    lines = [f"  twin only:   {text}" for text in (facts_twin - facts_engine).elements()]
-    lines += [f"  engine only: {text}" for text in (facts_engine - facts_twin).elements()]
+    only_twin, only_engine = facts_twin - facts_engine, facts_engine - facts_twin
+    kinds = {json.loads(text)["e"] for text in (*only_twin, *only_engine)}
+    lines = [f"  twin only:   {text}" for text in only_twin.elements()]
+    lines += [f"  engine only: {text}" for text in only_engine.elements()]
     for key in sorted({*images_twin, *images_engine}):
         if images_twin.get(key) != images_engine.get(key):
+            kinds.add(key[0])
             lines.append(f"  twin:   {images_twin.get(key)}\n  engine: {images_engine.get(key)}")
     if not lines:
-        lines = [
-            "  another order:",
-            *(f"  {one}\n  {two}" for one, two in zip(twin, engine, strict=False) if one != two),
-        ]
-    return "\n".join(lines)
+        kinds = {"another order"}
+        names = [[event["e"] for event in events] for events in (twin, engine)]
+        lines = ["  the same facts in another order:", f"  twin:   {names[0]}", f"  engine: {names[1]}"]
+        pairs = ((one, two) for one, two in zip(twin, engine, strict=False) if one != two)
+        lines += [f"  first: {one}\n  first: {two}" for one, two in [next(pairs, ({}, {}))]]
+    return ",".join(sorted(kinds)), "\n".join(lines)
 
 
-def run(seed: int, count: int, check_hash: bool = True) -> int:
+def name_of(entry: Entry) -> str:
+    """Return what an entry is, for grouping: its kind, or the operation that it asks for."""
+    return str(entry.body.get("op", entry.kind)) if entry.kind.endswith("_instruction") else entry.kind
+
+
+@dataclass
+class Run:
+    """One venue on both sides, and what has been applied to it."""
+
+    first: dict[str, Any]
+    twin_only: bool = False
+    hashes: bool = True
+    restore_likely: float = 0.0
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    applied: list[Entry] = field(default_factory=list)
+    counters: list[dict[str, int]] = field(default_factory=list)  # the twin's before each entry
+
+    def __post_init__(self) -> None:
+        """Found both venues."""
+        self.twin = TwinVenue(self.first, START_US)
+        self.engine = None if self.twin_only else EngineVenue(self.first, START_US)
+        self.before = self.engine.engine.record_hash() if self.engine is not None and self.hashes else ""
+
+    def apply(self, entry: Entry) -> list[dict[str, Any]]:
+        """Apply one entry to both and return its events; raises Difference when they do not agree."""
+        self.applied.append(entry)
+        self.counters.append(dict(self.twin.state.counters))
+        name = name_of(entry)
+        seen = guarded(self.twin, entry, f"{name}: the twin raised")
+        if self.engine is not None:
+            found = guarded(self.engine, entry, f"{name}: the engine raised")
+            self.compare(name, seen, found)
+        if self.engine is None or len(self.applied) % INVARIANTS_EVERY == 0:
+            self.invariants(name)
+        return seen
+
+    def compare(self, name: str, seen: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
+        """Compare events and books, and the record's hash over a refusal; restore the engine now and then."""
+        from tests.property import books
+
+        assert self.engine is not None
+        kinds, text = events_difference(seen, found)
+        if text:
+            raise Difference(f"{name}: events {kinds}", text)
+        book, text = books.books_difference(books.twin_books(self.twin), books.engine_books(self.engine.engine.states))
+        if text:
+            raise Difference(f"{name}: book {book}", text)
+        if self.restore_likely and self.chance.random() < self.restore_likely:
+            self.engine = self.engine.restored()
+        if self.hashes:
+            after = self.engine.engine.record_hash()
+            if len(found) == 1 and found[0].get("result", "OK") != "OK" and self.before != after:
+                raise Difference(f"{name}: hash", "  refused, and yet the book of record changed")
+            self.before = after
+
+    def invariants(self, name: str) -> None:
+        """Check what must hold of each side by itself."""
+        wrong = self.twin.sound()
+        if wrong:
+            raise Difference(f"{name}: the twin is not sound", "\n".join(wrong))
+        wrong = self.engine.engine.invariants() if self.engine is not None else []
+        if wrong:
+            raise Difference(f"{name}: invariants", "\n".join(wrong))
+
+    def whole(self) -> None:
+        """Check that an engine that was never restored ends with the same hash."""
+        assert self.engine is not None
+        other = EngineVenue(self.first, START_US)
+        for entry in self.applied:
+            other.apply(entry.kind, entry.body, entry.ts_us, entry.session)
+        if other.engine.state_hash() != self.engine.engine.state_hash():
+            raise Difference("restore: hash", "  an engine that was restored and one that never was differ at the end")
+
+
+def guarded(venue: Reference | EngineVenue, entry: Entry, cause: str) -> list[dict[str, Any]]:
+    """Return the events of one entry on one side; what it raises becomes a Difference."""
+    try:
+        return venue.apply(entry.kind, entry.body, entry.ts_us, entry.session)
+    except Exception as problem:
+        raise Difference(f"{cause} {type(problem).__name__}", f"  {problem!r}") from problem
+
+
+def run(
+    seed: int,
+    count: int,
+    statistics: Statistics | None = None,
+    check_hash: bool = True,
+    twin_only: bool = False,
+    record: Run | None = None,
+) -> int:
     """
     Run one random history on both and compare after every entry; returns how many entries it had.
 
     The engine is restored from a snapshot of itself now and then; one that never was must end with the same hash.
     """
-    first = genesis_body(random.Random(seed))
-    twin, engine = TwinVenue(first, START_US), EngineVenue(first, START_US)
-    history = History(seed, twin)
-    applied: list[Entry] = []
-    before = engine.engine.record_hash() if check_hash else ""
-    restores = random.Random(seed)
-    for entry in history.entries(count):
-        applied.append(entry)
-        seen = twin.apply(entry.kind, entry.body, entry.ts_us, entry.session)
-        found = engine.apply(entry.kind, entry.body, entry.ts_us, entry.session)
-        where = f"seed {seed}, entry {len(applied)}: {entry}"
-        wrong = difference(seen, found)
-        assert not wrong, f"{where}\n{wrong}"
-        for one, other in ((books(twin), engine_books(engine)), (markets(twin), engine_markets(engine))):
-            assert one == other, f"{where}\n  twin:   {one}\n  engine: {other}"
-        if restores.random() < 0.02:
-            engine = engine.restored()
-        if check_hash:
-            after = engine.engine.record_hash()
-            refused = len(found) == 1 and found[0].get("result", "OK") != "OK"
-            assert not refused or before == after, f"{where}: refused, and yet the book of record changed"
-            before = after
-    assert engine.engine.invariants() == [], f"seed {seed}"
-    if check_hash:
-        whole = EngineVenue(first, START_US)
-        for entry in applied:
-            whole.apply(entry.kind, entry.body, entry.ts_us, entry.session)
-        assert whole.engine.state_hash() == engine.engine.state_hash(), f"seed {seed}: restored and whole differ"
-    return len(applied)
+    both = record or Run(genesis_body(seed), twin_only, check_hash, 0.02, random.Random(seed))
+    history = History(seed, both.twin)
+    apply_all(both, history.entries(count), f"seed {seed}", statistics)
+    if statistics is not None:
+        statistics.note_end(both.twin)
+    return len(both.applied)
 
 
-def books(twin: Reference) -> dict[str, Any]:
-    """Return the twin's cells and positions as plain numbers."""
-    state = twin.state
-    held = [*state.house.values(), *state.positions.values()]
-    return {
-        "cells": {key: (row.free, row.reserved) for key, row in state.accounts.items()},
-        "positions": {row.position_id: (row.lots, row.cost, row.margin) for row in held},
-        "orders": {key: (row.lots, row.reserved) for key, row in state.orders.items()},
-    }
-
-
-def engine_books(engine: EngineVenue) -> dict[str, Any]:
-    """Return the engine's cells and positions as plain numbers, the house's among them."""
-    states = engine.engine.states
-    return {
-        "cells": {row["account_id"]: (row["free_e6"], row["reserved_e6"]) for row in core.accounts_of(states)},
-        "positions": {
-            row["position_id"]: (row["lots"], row["cost_e6"], row["margin_e6"])
-            for row in core.positions_of(states)
-            if row["lots"] or row["account_id"] < FIRST_USER
-        },
-        "orders": {row["order_id"]: (row["qty_lots"], row["reserved_e6"]) for row in core.orders_of(states)},
-    }
-
-
-def markets(twin: Reference) -> dict[str, Any]:
-    """Return what the twin knows of its markets' prices, in ticks, and what it ignored."""
-    return {
-        row.name: {
-            "bid": row.bid,
-            "ask": row.ask,
-            "mark": row.mark,
-            "index": row.index,
-            "fresh": int(twin.state.fresh(row)),
-            "ignored": row.ignored,
-        }
-        for row in twin.state.markets.values()
-    }
-
-
-def engine_markets(engine: EngineVenue) -> dict[str, Any]:
-    """Return the same of the engine, from its market views."""
-    found = {}
-    state = engine.engine.states.view(np.ndarray)[0]
-    for index, (name, view) in enumerate(core.market_views(engine.engine.states).items()):
-        row, feed = state["markets"][index], state["feeds"][index]
-        reasons = {IgnoreReason(code).name: int(count) for code, count in enumerate(feed["marks_ignored"]) if count}
-        for reason, count in view["ignored"].items():
-            reasons[reason.upper()] = reasons.get(reason.upper(), 0) + count
-        prices = {key: int(row[f"{key}_ticks"]) for key in ("bid", "ask", "mark", "index")}
-        found[name] = {**prices, "fresh": view["fresh"], "ignored": reasons}
-    return found
+def apply_all(both: Run, entries: Iterable[Entry], title: str, statistics: Statistics | None = None) -> None:
+    """Apply entries one by one, count them, and check both sides at the end; a Difference says where it was."""
+    try:
+        for entry in entries:
+            events = both.apply(entry)
+            if statistics is not None:
+                statistics.note(entry, events, both.twin)
+        both.invariants("end")
+        if both.hashes and not both.twin_only and both.restore_likely:
+            both.whole()
+    except Difference as problem:
+        last = both.applied[-1] if both.applied else None
+        where = f"{title}, shortest failing prefix {len(both.applied)} entries, the last: {last}"
+        raise Difference(problem.cause, f"{where}\n{problem.text}") from problem

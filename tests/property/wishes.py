@@ -2,137 +2,48 @@
 What users of a random history ask for: mostly sensible, often at an edge, now and then impossible.
 """
 
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.property import amounts
+from tests.property.odd_wishes import odd_element, odd_wish
+from tests.property.order_wishes import Wish, amend_wish, client_id_add, order_wish, reduce_wish, side_of
 from tests.reference.markets import Market
-from tests.reference.texts import decimals_of, number_text
 
 if TYPE_CHECKING:
     from tests.property.histories import History
 
-Wish = tuple[str, dict[str, Any]]
-
-
-def price_near(chance: random.Random, market: Market, sign: int) -> str:
-    """Return a limit at the touch, some ticks around it, or at the edge of the band."""
-    touch = market.touch(sign) or 1
-    if chance.random() < 0.4:
-        return number_text(
-            max(1, touch - sign * chance.randint(1, 1 + touch // 1000)) * market.tick, decimals_of(market.tick)
-        )
-    away = chance.choice([0, 0, 1, -1, 2, 3, 10, touch // 500, touch // 100, touch // 30, touch // 15, -touch // 300])
-    return number_text(max(1, touch - sign * away) * market.tick, decimals_of(market.tick))
-
-
-def lots_near(chance: random.Random, history: "History", account_id: int, market: Market, leverage: int) -> int:
-    """Return a size from a dust to a little more than the account can carry."""
-    free = max(0, history.twin.state.accounts[account_id].free)
-    price = (market.ask or 1) * market.unit
-    most = max(1, free * leverage // price)
-    part = chance.choice([0.01, 0.1, 0.3, 0.5, 0.9, 0.98, 0.99, 0.995, 1.0, 1.2])
-    smallest = -(-market.limits["notional_min"] // price)
-    chosen = max(1, round(most * part))
-    if chance.random() < 0.9:
-        chosen = min(chosen, market.limits["order_lots"])
-    return chance.choice([chosen, chosen, smallest, max(1, smallest - 1), 7])
-
-
-def qty_text(market: Market, lots: int) -> str:
-    """Return whole lots as quantity text."""
-    return number_text(lots * market.lot, decimals_of(market.lot))
-
-
-def bracket(chance: random.Random, market: Market, sign: int, values: dict[str, Any]) -> None:
-    """Add a take-profit and a stop-loss around the touch, sometimes on the wrong side."""
-    touch = market.touch(sign) or 1
-    for name, way in (("take_profit", 1), ("stop_loss", -1)):
-        if chance.random() < 0.4:
-            away = chance.choice([1, 2, 5, touch // 1000, touch // 200, touch // 50, -2])
-            values[name] = trigger(chance, market, touch + sign * way * away)
-
-
-def trigger(chance: random.Random, market: Market, ticks: int) -> Any:
-    """Return a trigger as bare text or as an object that names its source."""
-    text = number_text(max(1, ticks) * market.tick, decimals_of(market.tick))
-    if chance.random() < 0.5:
-        return text
-    return {"price_trigger": text, "trigger_by": chance.choice(["quote", "mark", "mark", "index"])}
-
-
-def order_wish(history: "History", account_id: int, market: Market) -> Wish:
-    """Return a market or limit order."""
-    chance = history.chance
-    side = chance.choice(["buy", "sell"])
-    sign = 1 if side == "buy" else -1
-    held = history.twin.state.position_net(account_id, market)
-    lots = lots_near(chance, history, account_id, market, 10)
-    if held is not None and chance.random() < 0.3:
-        lots = max(1, abs(held.lots) * chance.choice([1, 1, 2]) // chance.choice([1, 1, 2, 3]))
-    kind = "limit" if chance.random() < history.patience else "market"
-    values: dict[str, Any] = {"market": market.name, "side": side, "kind": kind, "qty": qty_text(market, lots)}
-    if kind == "limit":
-        values["price"] = price_near(chance, market, sign)
-        values["tif"] = chance.choice(["GTC", "GTC", "GTC", "IOC", "FOK"])
-        if values["tif"] == "GTC":
-            if chance.random() < 0.2:
-                values["post_only"] = True
-            if chance.random() < 0.4:
-                del values["tif"]
-    else:
-        if chance.random() < 0.3:
-            values["tif"] = chance.choice(["IOC", "FOK"])
-        if chance.random() < 0.15:
-            values["price"] = price_near(chance, market, sign)
-        if chance.random() < 0.2:
-            values["slippage_bps"] = chance.choice([0, 1, 50, 500, 10_000])
-    bracket(chance, market, sign, values)
-    client_id(chance, values)
-    return "order_place", ordered(values)
-
-
-def client_id(chance: random.Random, values: dict[str, Any]) -> None:
-    """Add an id of the client's own, from few enough that they collide."""
-    if chance.random() < 0.15:
-        values["client_order_id"] = f"mine-{chance.randint(1, 4)}"
-
-
-def ordered(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys in canonical order."""
-    from tests.reference.intake import ORDER_KEYS, TRADE_KEYS
-
-    keys = list(dict.fromkeys([*TRADE_KEYS, "leverage"] if "leverage" in values else ORDER_KEYS))
-    return {key: values[key] for key in keys if key in values}
+BATCH_MAX = 20
+TRADE_KEYS = (
+    "market", "side", "margin", "qty", "leverage", "slippage_bps", "take_profit", "stop_loss", "client_order_id",
+)  # fmt: skip
 
 
 def trade_wish(history: "History", account_id: int, market: Market) -> Wish:
     """Return a new ticket by quantity or by margin."""
     chance = history.chance
-    side = chance.choice(["buy", "sell"])
+    sign = chance.choice([1, -1])
     top = market.limits["leverage_max"]
     leverage = chance.choice([1, 2, 5, top // 2 or 1, top, top, top + 1 if chance.random() < 0.2 else top])
-    values: dict[str, Any] = {"market": market.name, "side": side, "leverage": leverage}
+    values: dict[str, Any] = {"market": market.name, "side": side_of(sign), "leverage": leverage}
     if chance.random() < 0.5:
-        free = max(0, history.twin.state.accounts[account_id].free)
-        amount = max(1, round(free * chance.choice([0.01, 0.1, 0.5, 0.9, 0.97, 1.0])))
-        values["margin"] = number_text(amount, 0) if amount < 10 else f"{amount // 10**6}.{amount % 10**6:06d}"
+        values["margin"] = amounts.margin_near(history, account_id)
     else:
-        values["qty"] = qty_text(market, lots_near(chance, history, account_id, market, leverage))
-    if chance.random() < 0.1:
+        values["qty"] = amounts.qty_text(market, amounts.lots_near(history, account_id, market, leverage))
+    if chance.random() < 0.2:
         values["slippage_bps"] = chance.choice([0, 3, 100])
-    bracket(chance, market, 1 if side == "buy" else -1, values)
-    client_id(chance, values)
-    return "trade_create", ordered(values)
+    amounts.bracket_add(history, market, sign, values, 0.3)
+    client_id_add(history, values)
+    return "trade_create", {key: values[key] for key in TRADE_KEYS if key in values}
 
 
-def position_id_near(history: "History", account_id: int) -> int:
-    """Return a position's id: mostly one's own, sometimes another's, sometimes nobody's."""
-    own = [row.position_id for row in history.twin.state.positions_of(account_id)]
+def position_id_near(history: "History", account_id: int, kind: str = "") -> int:
+    """Return a position's id: mostly one's own, of a kind if one is named; sometimes another's, sometimes nobody's."""
+    own = [row.position_id for row in history.twin.state.positions_of(account_id) if kind in ("", row.kind)]
     every = list(history.twin.state.positions) or [1]
     if own and history.chance.random() < 0.93:
         return history.chance.choice(own)
-    return history.chance.choice([*every, 999_999])
+    return history.chance.choice([*every, *every, 999_999])
 
 
 def close_wish(history: "History", account_id: int, market: Market) -> Wish:
@@ -144,8 +55,7 @@ def close_wish(history: "History", account_id: int, market: Market) -> Wish:
     if how == "percent":
         values["percent"] = chance.choice([1, 25, "50", 100, 99, 0, 101])
     elif how == "qty" and position is not None:
-        lots = max(1, abs(position.lots) * chance.choice([1, 1, 1, 3]) // chance.choice([1, 2, 3, 5]))
-        values["qty"] = qty_text(position.market, lots)
+        values["qty"] = amounts.qty_text(position.market, amounts.held_share(history, position.lots))
     return "trade_close", values
 
 
@@ -155,8 +65,7 @@ def triggers_wish(history: "History", account_id: int, market: Market) -> Wish:
     values: dict[str, Any] = {"position_id": position_id_near(history, account_id)}
     position = history.twin.state.positions.get(values["position_id"])
     if position is not None:
-        sign = 1 if position.lots > 0 else -1
-        bracket(chance, position.market, sign, values)
+        amounts.bracket_add(history, position.market, 1 if position.lots > 0 else -1, values)
     for name in ("take_profit", "stop_loss"):
         if chance.random() < 0.15 or (name == "stop_loss" and len(values) == 1 and chance.random() < 0.9):
             values[name] = None
@@ -178,27 +87,98 @@ def cancel_all_wish(history: "History", account_id: int, market: Market) -> Wish
     return "orders_cancel", {"market": market.name} if history.chance.random() < 0.5 else {}
 
 
-def odd_wish(history: "History", account_id: int, market: Market) -> Wish:
-    """Return an order with one value spoilt."""
+def close_all_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return the closing of every position, of one market or of all."""
+    return "positions_close_all", {"market": market.name} if history.chance.random() < 0.4 else {}
+
+
+def reverse_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return the turning of a net position, now and then of a ticket, which has no other side."""
+    kind = "net" if history.chance.random() < 0.85 else ""
+    return "position_reverse", {"position_id": position_id_near(history, account_id, kind)}
+
+
+def margin_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return money added to a position or taken from it, up to all it has and a little more."""
     chance = history.chance
-    wish = chance.choice([order_wish, trade_wish])
-    op, values = wish(history, account_id, market)
-    spoils: list[dict[str, Any]] = [
-        {"market": "NONE_USDC_PERP"}, {"side": "up"}, {"qty": "0"}, {"qty": "-1"}, {"qty": "0.0000001"},
-        {"price": "0"}, {"price": "99999999999"}, {"leverage": 0}, {"slippage_bps": -1}, {"slippage_bps": 10_001},
-        {"stop_loss": "0.00000001"}, {"take_profit": "-5"}, {"client_order_id": "no blanks"}, {"qty": 1.5},
-        {"colour": "red"}, {"price": "1e5"}, {"margin": "0"}, {"leverage": "5"}, {"qty": "9999999999"},
-    ]  # fmt: skip
-    values.update(chance.choice(spoils))
-    return op, values
+    position_id = position_id_near(history, account_id)
+    position = history.twin.state.positions.get(position_id)
+    free = max(0, history.twin.state.accounts[account_id].free)
+    held = max(1, abs(position.margin) if position is not None else 1)
+    into = [1, free // 100, free // 10, free // 2, free, free + 1]
+    amount = chance.choice([*into, -1, -held // 100, -held // 10, -held // 3, -held // 2, -held])
+    return "margin_change", {"position_id": position_id, "amount": amounts.money_text(amount)}
 
 
-WISHES: dict[str, Callable[["History", int, Market], Wish]] = {
+def leverage_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return another leverage for an account in a market."""
+    top = market.limits["leverage_max"]
+    leverage = history.chance.choice([1, 2, 3, 5, 9, 10, 11, top // 2 or 1, top, top, top + 1, 0])
+    return "leverage_set", {"market": market.name, "leverage": leverage}
+
+
+def deadman_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return a dead-man's switch set soon, late, not at all, or out of range."""
+    chance = history.chance
+    timeout = chance.choice([5_000, 5_000, 5_001, 6_000, 9_000, 60_000, 86_400_000, 0, 0, 4_999, 86_400_001, 1, -1])
+    values: dict[str, Any] = {"timeout_ms": timeout}
+    if chance.random() < 0.5:
+        values["scope"] = chance.choice(["opening", "all", "all"])
+    return "deadman_set", values
+
+
+def reset_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return the beginning anew of an account."""
+    return "account_reset", {}
+
+
+def open_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return the opening of an account, mostly a new one."""
+    number = history.chance.randint(0, 12)
+    return "account_open", {"owner": f"{number:032x}"}
+
+
+def batch_wish(history: "History", account_id: int, market: Market) -> Wish:
+    """Return several operations at once: of all kinds, odd ones among them, each may meet what the former made."""
+    chance = history.chance
+    size = (
+        chance.choice([1, 2, 2, 3, 3, 4, 6, BATCH_MAX]) if chance.random() < 0.95 else chance.choice([0, BATCH_MAX + 1])
+    )
+    commands: list[Any] = []
+    names = list(BATCHED)
+    weights = [max(1, history.weights.get(name, 1)) for name in names]
+    for _ in range(size):
+        if chance.random() < 0.06:
+            commands.append(odd_element(history))
+            continue
+        kind = history.kind_fitting(chance.choices(names, weights)[0], account_id)
+        op, values = BATCHED[kind](history, account_id, history.market_any())
+        if op in ("order_cancel", "order_amend") and chance.random() < 0.4:
+            values = {key: value for key, value in values.items() if key not in ("order_id", "client_order_id")}
+            values["order_id"] = history.order_next() + chance.randint(0, 2)
+        commands.append({"op": op, **values})
+    return "batch", {"commands": commands}
+
+
+BATCHED: dict[str, Callable[["History", int, Market], Wish]] = {
     "order": order_wish,
+    "reduce": reduce_wish,
+    "amend": amend_wish,
     "trade": trade_wish,
     "close": close_wish,
     "triggers": triggers_wish,
     "cancel": cancel_wish,
     "cancel_all": cancel_all_wish,
+    "close_all": close_all_wish,
+    "reverse": reverse_wish,
+    "margin": margin_wish,
+    "leverage": leverage_wish,
+    "deadman": deadman_wish,
     "odd": odd_wish,
+}
+WISHES: dict[str, Callable[["History", int, Market], Wish]] = {
+    **BATCHED,
+    "batch": batch_wish,
+    "reset": reset_wish,
+    "open": open_wish,
 }

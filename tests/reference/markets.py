@@ -1,5 +1,5 @@
 """
-What a market of the twin is: its parameters from genesis, its prices, and the texts of its ticks and lots.
+What a market of the twin is: its parameters, its prices, its state, and the texts of its ticks and lots.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,11 @@ from tests.reference.texts import ceil_of, decimals_of, floor_of, number_text
 
 WINDOW_TICKS = 1 << 23
 PPM = 1_000_000
+RATES = (
+    "fee_maker_ppm", "fee_taker_ppm", "fee_liquidation_ppm", "spread_max_ppm", "spike_ppm", "mark_band_ppm",
+    "price_band_ppm",
+)  # fmt: skip
+NEWER = {"liquidity": "quote", "depth_levels": 50, "taker_delay_ms": 0}
 
 
 @dataclass
@@ -22,28 +27,38 @@ class Candidate:
 
 @dataclass
 class Market:
-    """One market: parameters as they were founded, and everything its feed has told so far."""
+    """One market: parameters in force, its state, and everything its feed has told so far."""
 
     market_id: int
     name: str
-    tick: Fraction
-    lot: Fraction
-    unit: int
-    rates: dict[str, int]
-    limits: dict[str, int]
-    tiers: list[tuple[int, int, int]]
     parameters: dict[str, Any]
+    tick: Fraction = Fraction(1)
+    lot: Fraction = Fraction(1)
+    unit: int = 1
+    rates: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+    tiers: list[tuple[int, int, int]] = field(default_factory=list)
+    liquidity: str = "quote"
+    state: str = "open"
     bid: int = 0
     ask: int = 0
+    bid_size: int = 0
+    ask_size: int = 0
+    used: dict[int, int] = field(default_factory=lambda: {1: 0, -1: 0})
     mark: int = 0
     index: int = 0
     quote_us: int = -1
     mark_us: int = -1
     quoted_in_session: bool = False
+    quoted_now: bool = False
+    touched: bool = False  # something has changed since nothing fired last
     update_id: int = -1
     mark_event_us: int = -1
     quote_candidate: Candidate | None = None
     mark_candidate: Candidate | None = None
+    funding_next_ms: int = 0
+    funding_settled_ms: int = 0
+    funding_rate_ppb: int = 0
     ignored: dict[str, int] = field(default_factory=dict)
     candle: list[int] = field(default_factory=list)
     candle_quotes: int = 0
@@ -62,15 +77,39 @@ class Market:
         """Return whole lots as quantity text."""
         return number_text(lots * self.lot, decimals_of(self.lot))
 
+    def average_text(self, notional: int, lots: int) -> str:
+        """Return notional ÷ lots as price text to a ten-thousandth of a tick, rounded half up."""
+        ticks = Fraction(abs(notional), abs(lots) * self.unit)
+        tenth_thousandths = (ticks * 10_000 + Fraction(1, 2)).__floor__()
+        return number_text(Fraction(tenth_thousandths, 10_000) * self.tick, decimals_of(self.tick) + 4)
+
+    def exact_text(self, notional: int, lots: int) -> str:
+        """Return notional ÷ lots as price text: on the grid if it lies there, else as an average."""
+        ticks, rest = divmod(notional, lots * self.unit)
+        return self.average_text(notional, lots) if rest else self.price_text(ticks)
+
     def touch(self, sign: int) -> int:
         """Return what a taker of this side pays or gets: the ask to buy, the bid to sell."""
         return self.ask if sign > 0 else self.bid
+
+    def source(self, sign: int, trigger_by: str) -> int:
+        """Return the price that a trigger of an order of this side looks at."""
+        return {"quote": self.touch(sign), "mark": self.mark, "index": self.index}[trigger_by]
 
     def bound(self, sign: int, slippage_bps: int) -> int:
         """Return the worst price that `slippage_bps` off the mid allows."""
         slippage_ppm = 100 * slippage_bps
         exact = Fraction(self.mid_doubled * (PPM + sign * slippage_ppm), 2 * PPM)
-        return floor_of(exact) if sign > 0 else ceil_of(exact)
+        return min(max(floor_of(exact) if sign > 0 else ceil_of(exact), 1), WINDOW_TICKS - 1)
+
+    def in_band(self, price: int) -> bool:
+        """Return whether users may trade with each other at this price."""
+        band = self.rates["price_band_ppm"]
+        return (
+            ceil_of(Fraction(self.mark * (PPM - band), PPM))
+            <= price
+            <= floor_of(Fraction(self.mark * (PPM + band), PPM))
+        )
 
     def maintenance(self, lots: int, mark: int) -> Fraction:
         """Return the exact maintenance margin of `lots` at `mark`, in micro-USDC."""
@@ -111,21 +150,38 @@ class Market:
         return allowed
 
 
-def market_read(market_id: int, found: dict[str, Any]) -> Market:
-    """Return the market that one row of genesis describes."""
-    tick, lot = Fraction(found["tick"]), Fraction(found["lot"])
-    unit = tick * lot * PPM
+def unit_of(parameters: dict[str, Any]) -> Fraction:
+    """Return the money of one tick times one lot, in micro-USDC."""
+    return Fraction(parameters["tick"]) * Fraction(parameters["lot"]) * PPM
+
+
+def market_configure(market: Market, parameters: dict[str, Any]) -> None:
+    """Put parameters in force; tiers given as (floor, rate, leverage) with floors in micro-USDC."""
+    market.parameters = parameters
+    market.tick, market.lot = Fraction(parameters["tick"]), Fraction(parameters["lot"])
+    unit = unit_of(parameters)
     assert unit.denominator == 1
     assert unit >= 1
-    tiers = [
-        (int(Fraction(tier["floor"]) * PPM), int(tier["mmr_ppm"]), int(tier["leverage_max"])) for tier in found["tiers"]
-    ]
-    rates = {name: int(found[name]) for name in found if name.endswith("_ppm")}
-    limits = {
-        "leverage_max": int(found["leverage_max"]),
-        "price_age_max_ms": int(found["price_age_max_ms"]),
-        "notional_min": int(Fraction(found["notional_min"]) * PPM),
-        "order_lots": 10**10 // unit.numerator,
-        "open_interest_lots": 9 * 10**10 // unit.numerator,
+    market.unit = unit.numerator
+    market.rates = {name: int(parameters[name]) for name in RATES}
+    market.limits = {
+        "leverage_max": int(parameters["leverage_max"]),
+        "price_age_max_ms": int(parameters["price_age_max_ms"]),
+        "depth_levels": int(parameters["depth_levels"]),
+        "taker_delay_ms": int(parameters["taker_delay_ms"]),
+        "notional_min": int(Fraction(parameters["notional_min"]) * PPM),
+        "order_lots": 10**10 // market.unit,
+        "open_interest_lots": 9 * 10**10 // market.unit,
     }
-    return Market(market_id, found["market"], tick, lot, unit.numerator, rates, limits, tiers, dict(found))
+    market.liquidity = parameters["liquidity"]
+    market.tiers = [
+        (int(Fraction(tier["floor"]) * PPM), int(tier["mmr_ppm"]), int(tier["leverage_max"]))
+        for tier in parameters["tiers"]
+    ]
+
+
+def market_read(market_id: int, found: dict[str, Any]) -> Market:
+    """Return the market that one row of genesis describes."""
+    market = Market(market_id, found["market"], {})
+    market_configure(market, {**NEWER, **found})
+    return market

@@ -1,45 +1,54 @@
 """
-The life of orders that wait: what they keep back, how they end, and the brackets that follow their fills.
+The life of orders that wait: what they keep back, what they cover, how they end, and the link of an OCO pair.
 """
 
 from fractions import Fraction
 
+from tests.reference.images import closed_order_event, order_event, position_event
 from tests.reference.markets import Market
-from tests.reference.state import Account, Order, Position, State, order_event
-from tests.reference.state import price_average_text as average
-from tests.reference.texts import ceil_of, money_text
+from tests.reference.state import Account, Order, State
+from tests.reference.texts import ceil_of
 
 PPM = 1_000_000
 
 
-def reserve_of(market: Market, lots: int, price: int) -> int:
-    """Return what `lots` resting at `price` keep back: initial margin and the taker fee, each rounded up."""
-    notional = lots * price * market.unit
-    return ceil_of(Fraction(notional, leverage_net(market))) + ceil_of(
-        Fraction(notional * market.rates["fee_taker_ppm"], PPM)
-    )
+def reserve_of(state: State, order: Order, lots: int) -> int:
+    """Return what `lots` of a resting order keep back: initial margin and its taker fee, each rounded up."""
+    notional = lots * (order.price or 0) * order.market.unit
+    leverage = state.leverage_net(order.account_id, order.market)
+    return ceil_of(Fraction(notional, leverage)) + ceil_of(Fraction(notional * order.fee_taker_ppm, PPM))
 
 
-def leverage_net(market: Market) -> int:
-    """Return the leverage of net positions in the market."""
-    return min(10, market.limits["leverage_max"])
-
-
-def resting(state: State, account_id: int, market: Market, sign: int) -> list[Order]:
-    """Return the account's resting orders of one side in the market, oldest first."""
-    found = [
+def resting(state: State, account_id: int, market: Market, sign: int, without: Order | None = None) -> list[Order]:
+    """Return the account's resting orders of one side that may open, oldest first; reduce-only ones are not among."""
+    return [
         order
-        for order in state.orders_of(account_id)
-        if order.market is market and order.status == "resting" and order.sign == sign
+        for order in state.orders_aged(account_id)
+        if order.market is market
+        and order.status == "resting"
+        and order.sign == sign
+        and not order.reduce_only
+        and order is not without
     ]
-    return sorted(found, key=lambda order: order.priority)
+
+
+def resting_lots(state: State, account_id: int, market: Market, sign: int, without: Order | None = None) -> int:
+    """Return the open lots of those orders."""
+    return sum(order.lots_open for order in resting(state, account_id, market, sign, without))
 
 
 def cover_left(state: State, account_id: int, market: Market, sign: int) -> int:
     """Return how many lots of the opposite position are not yet spoken for by resting orders of this side."""
     held = state.position_net(account_id, market)
     cover = max(0, -sign * held.lots) if held is not None else 0
-    return max(0, cover - sum(order.lots for order in resting(state, account_id, market, sign)))
+    return max(0, cover - resting_lots(state, account_id, market, sign))
+
+
+def uncovered(state: State, account_id: int, market: Market, sign: int, without: Order | None = None) -> int:
+    """Return the lots of an account's resting orders of one side that its opposite net position does not cover."""
+    held = state.position_net(account_id, market)
+    cover = max(0, -sign * held.lots) if held is not None else 0
+    return max(0, resting_lots(state, account_id, market, sign, without) - cover)
 
 
 def reserves_update(state: State, account_id: int, market: Market) -> None:
@@ -49,9 +58,10 @@ def reserves_update(state: State, account_id: int, market: Market) -> None:
         held = state.position_net(account_id, market)
         cover = max(0, -sign * held.lots) if held is not None else 0
         for order in resting(state, account_id, market, sign):
-            covered = min(cover, order.lots)
+            covered = min(cover, order.lots_open)
             cover -= covered
-            reserve_set(state, account, order, reserve_of(market, order.lots - covered, order.price or 0))
+            order.uncovered = order.lots_open - covered
+            reserve_set(state, account, order, reserve_of(state, order, order.uncovered))
     while account.free < 0:
         reserving = [order for order in state.orders_of(account_id) if order.reserved > 0]
         if not reserving:
@@ -59,60 +69,69 @@ def reserves_update(state: State, account_id: int, market: Market) -> None:
         order_close(state, max(reserving, key=lambda order: order.priority), "margin_insufficient")
 
 
-def reserve_set(state: State, account: Account, order: Order, reserve: int) -> None:
+def reserve_move(state: State, order: Order, reserve: int) -> None:
     """Move money between free and reserved until the order keeps back exactly `reserve`."""
-    change = reserve - order.reserved
-    if change:
-        account.free -= change
-        account.reserved += change
-        order.reserved = reserve
-        if order.order_id in state.orders:
-            order_event(state, order)
+    account = state.accounts[order.account_id]
+    account.free -= reserve - order.reserved
+    account.reserved += reserve - order.reserved
+    order.reserved = reserve
 
 
-def order_close(state: State, order: Order, reason: str) -> None:
-    """End an order, its bracket with it, and tell its whole life."""
-    market = order.market
+def reserve_set(state: State, account: Account, order: Order, reserve: int) -> None:
+    """Change what an order keeps back, and tell of it if that changed."""
+    assert account.account_id == order.account_id
+    if reserve != order.reserved:
+        reserve_move(state, order, reserve)
+        order_event(state, order)
+
+
+def order_close(state: State, order: Order, reason: str, result: str | None = None) -> None:
+    """End an order, its bracket with it, and tell its whole life; its OCO sibling goes on alone."""
     state.orders.pop(order.order_id, None)
-    reserve_set(state, state.accounts[order.account_id], order, 0)
-    follows = order.kind in ("stop_market", "take_profit_market") and not order.lots_filled
-    price_average = average(market, order.notional_filled, order.lots_filled) if order.lots_filled else None
-    state.emit(
-        "closed_order",
-        account=order.account_id,
-        market=market.name,
-        order_id=order.order_id,
-        position_id=order.position_id,
-        client_order_id=order.client_order_id,
-        side="buy" if order.sign > 0 else "sell",
-        kind=order.kind,
-        tif=order.tif,
-        reason=reason,
-        qty=None if follows else market.qty_text(order.lots),
-        qty_filled=market.qty_text(order.lots_filled),
-        price=None if order.price is None else market.price_text(order.price),
-        price_trigger=None if order.price_trigger is None else market.price_text(order.price_trigger),
-        trigger_by=order.trigger_by,
-        price_average=price_average,
-        fee=money_text(order.fee),
-        pnl_realised=money_text(order.pnl),
-        placed_us=order.placed_us,
-        closed_us=state.log_time_us,
-    )
+    reserve_move(state, order, 0)
+    order.status = "closed"
+    closed_order_event(state, order, reason, result)
+    sibling = sibling_of(state, order)
+    if sibling is not None:
+        sibling.oco_id = None
+        order_event(state, sibling)
     for child in state.children(order.order_id):
+        child.oco_id = None
         order_close(state, child, "parent_closed")
 
 
-def bracket_attach(state: State, order: Order, after: Position | None) -> None:
-    """Give a filled order's children to the position they protect, or end them when it is not the order's own."""
-    suits = after is not None and after.lots * order.sign > 0
-    for child in state.children(order.order_id):
-        if not suits or after is None:
-            order_close(state, child, "parent_closed")
-            continue
-        former = state.bound_orders(after).get(child.kind)
-        if former is not None:
-            order_close(state, former, "replaced")
-        child.parent_id = None
-        child.status, child.position_id = "trigger", after.position_id
-        order_event(state, child)
+def sibling_of(state: State, order: Order) -> Order | None:
+    """Return the live other leg of an OCO order, None when there is none."""
+    return state.orders.get(order.oco_id) if order.oco_id is not None else None
+
+
+def sibling_end(state: State, order: Order) -> None:
+    """End the other leg of an OCO order because this one lives on, or has done its work."""
+    sibling = sibling_of(state, order)
+    if sibling is not None:
+        order.oco_id = sibling.oco_id = None
+        order_close(state, sibling, "oco")
+
+
+def sibling_cut(state: State, order: Order, lots: int) -> None:
+    """Take from the other leg what this one has filled; what is left of nothing ends."""
+    sibling = sibling_of(state, order)
+    if sibling is None or not lots:
+        return
+    if sibling.close_percent is not None:
+        if not order.lots_open:
+            sibling_end(state, order)
+        return
+    if lots < sibling.lots_open:
+        sibling.lots -= lots
+        order_event(state, sibling)
+    else:
+        sibling_end(state, order)
+
+
+def order_end(state: State, order: Order, reason: str, result: str | None = None) -> None:
+    """End an order outside an execution, and tell the position whose SL or TP it was."""
+    order_close(state, order, reason, result)
+    position = state.positions.get(order.position_id or 0)
+    if order.sltp and position is not None:
+        position_event(state, position)

@@ -7,10 +7,11 @@ from typing import Any
 
 from tests.reference.markets import WINDOW_TICKS, Candidate, Market
 from tests.reference.state import State
-from tests.reference.texts import ceil_of, decimal_read, floor_of, half_text
+from tests.reference.texts import ceil_of, decimal_read, floor_of, half_even, half_text
 
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
 LAG_BUCKETS = 10
 
 
@@ -24,11 +25,30 @@ def quote_apply(state: State, body: dict[str, Any], ts_us: int, session: str) ->
         market.ignored[reason] = market.ignored.get(reason, 0) + 1
         return reason
     market.bid, market.ask = bid, ask
+    market.bid_size, market.ask_size = size_lots(market, body.get("B")), size_lots(market, body.get("A"))
+    market.used = {1: 0, -1: 0}
     market.quote_us, market.quoted_in_session = state.log_time_us, True
+    market.quoted_now = market.touched = True
     if market.mark_us < 0 or state.log_time_us - market.mark_us > 10 * SECOND_US:
         market.mark = market.mid_doubled // 2
     candle_add(market)
+    peaks_move(state, market)
     return reason
+
+
+def size_lots(market: Market, size: Any) -> int:
+    """Return a displayed size in whole lots, at most an order's; none or less is nothing."""
+    if size is None:
+        return 0
+    return max(0, min(floor_of(Fraction(size) / market.lot), market.limits["order_lots"]))
+
+
+def peaks_move(state: State, market: Market) -> None:
+    """Let the peaks of active trailing stops follow the present prices, one way only."""
+    for order in state.orders.values():
+        if order.market is market and order.status == "trigger" and order.price_peak is not None:
+            price = market.source(order.sign, order.trigger_by or "quote")
+            order.price_peak = max(order.price_peak, price) if order.sign < 0 else min(order.price_peak, price)
 
 
 def quote_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, session: str) -> tuple[str, int, int]:
@@ -103,11 +123,25 @@ def mark_apply(state: State, body: dict[str, Any], ts_us: int, session: str) -> 
     if reason != "ACCEPTED":
         market.ignored[reason] = market.ignored.get(reason, 0) + 1
         return reason
-    market.mark, market.mark_us = ticks, state.log_time_us
+    market.mark, market.mark_us, market.touched = ticks, state.log_time_us, True
     index = body.get("i")
     if index is not None and 1 <= nearest_half_down(decimal_read(index) / market.tick) < WINDOW_TICKS:
         market.index = nearest_half_down(decimal_read(index) / market.tick)
+    funding_take(state, market, body)
+    peaks_move(state, market)
     return reason
+
+
+def funding_take(state: State, market: Market, body: dict[str, Any]) -> None:
+    """Take the next funding from a frame unless it is settled, past, too far off, or later than what is not settled."""
+    if body.get("f") is None or body.get("n") is None:
+        return
+    due_ms, now_us = body["n"], state.log_time_us
+    if due_ms <= market.funding_settled_ms or due_ms * 1_000 <= now_us or due_ms * 1_000 > now_us + DAY_US:
+        return
+    if market.funding_next_ms and due_ms > market.funding_next_ms:
+        return
+    market.funding_next_ms, market.funding_rate_ppb = due_ms, half_even(Fraction(body["f"]) * 10**9)
 
 
 def nearest_half_down(number: Fraction) -> int:

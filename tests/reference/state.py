@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.markets import Market
-from tests.reference.texts import decimals_of, money_text, number_text
 
 EXTERNAL, HOUSE, FEES, INSURANCE, FIRST_USER = 1, 2, 3, 4, 100
-KIND_OF = {"take_profit": "take_profit_market", "stop_loss": "stop_market"}
+LIMIT_LIKE = ("limit", "stop_limit", "take_profit_limit")
+DORMANT_KINDS = ("stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop")
 
 
 @dataclass
@@ -21,11 +21,15 @@ class Account:
     owner: str = ""
     free: int = 0
     reserved: int = 0
+    frozen: bool = False
+    deadman_us: int = 0
+    deadman_scope: str = "opening"
+    resets: int = 0
 
 
 @dataclass
 class Order:
-    """One live instruction, resting, dormant, or in the act of being filled."""
+    """One live instruction: resting, dormant, delayed, or in the act of being filled."""
 
     order_id: int
     account_id: int
@@ -34,21 +38,52 @@ class Order:
     kind: str
     status: str
     placed_us: int
-    priority: int
-    lots: int = 0
+    priority: int = 0
+    lots: int = 0  # 0: it follows its position, or its percentage is not resolved yet
     lots_filled: int = 0
     price: int | None = None
     price_trigger: int | None = None
     trigger_by: str | None = None
+    trail_ticks: int | None = None
+    trail_ppm: int | None = None
+    price_activation: int | None = None
+    price_peak: int | None = None  # of a trailing stop once it is active
     tif: str | None = None
+    expires_us: int = 0
     post_only: bool = False
+    reduce_only: bool = False
     position_id: int | None = None
+    stp: str = "cancel_taker"
+    slippage_bps: int | None = None
+    slippage_default: int | None = None
+    close_percent: int | None = None
+    tpsl: str | None = None
+    cap: int | None = None  # the most money it may spend in all
+    oco_id: int | None = None
     client_order_id: str | None = None
     parent_id: int | None = None
+    grown: list[int] = field(default_factory=list)  # the free children that grow with its fills
+    sltp: bool = False  # SL or TP of a whole position
+    ticket: bool = False
+    leverage: int = 0  # of a ticket
+    due_us: int = 0  # of an order that is or was delayed
     reserved: int = 0
+    uncovered: int = 0
+    fee_maker_ppm: int = 0
+    fee_taker_ppm: int = 0
     notional_filled: int = 0
     fee: int = 0
     pnl: int = 0
+
+    @property
+    def lots_open(self) -> int:
+        """Return what is left to fill."""
+        return self.lots - self.lots_filled
+
+    @property
+    def limited(self) -> bool:
+        """Return whether it has a limit once it is awake."""
+        return self.kind in LIMIT_LIKE
 
 
 @dataclass
@@ -67,6 +102,7 @@ class Position:
     margin: int = 0
     pnl: int = 0
     fees: int = 0
+    funding: int = 0
     lots_opened: int = 0
     notional_opened: int = 0
     lots_closed: int = 0
@@ -90,12 +126,15 @@ class State:
     settings: dict[str, int] = field(default_factory=dict)
     markets: dict[str, Market] = field(default_factory=dict)
     accounts: dict[int, Account] = field(default_factory=dict)
+    leverages: dict[tuple[int, str], int] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     positions: dict[int, Position] = field(default_factory=dict)
     house: dict[str, Position] = field(default_factory=dict)
     requests: dict[tuple[int, str], dict[str, Any]] = field(default_factory=dict)
     refusals: dict[tuple[int, str], int] = field(default_factory=dict)
-    counters: dict[str, int] = field(default_factory=lambda: {"account": 99, "order": 0, "position": 99, "fill": 0})
+    counters: dict[str, int] = field(
+        default_factory=lambda: {"account": 99, "order": 0, "position": 99, "fill": 0, "priority": 0}
+    )
     results: dict[str, int] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -112,6 +151,10 @@ class State:
         """Return the account's live orders by id."""
         return [order for _, order in sorted(self.orders.items()) if order.account_id == account_id]
 
+    def orders_aged(self, account_id: int) -> list[Order]:
+        """Return the account's live orders by age, the oldest priority first."""
+        return sorted(self.orders_of(account_id), key=lambda order: order.priority)
+
     def positions_of(self, account_id: int) -> list[Position]:
         """Return the account's open positions by id."""
         return [position for _, position in sorted(self.positions.items()) if position.account_id == account_id]
@@ -123,12 +166,16 @@ class State:
                 return position
         return None
 
+    def leverage_net(self, account_id: int, market: Market) -> int:
+        """Return the leverage of the account's net position in the market."""
+        return min(self.leverages.get((account_id, market.name), 10), market.limits["leverage_max"])
+
     def bound_orders(self, position: Position) -> dict[str, Order]:
-        """Return the position's SL and TP by order kind."""
+        """Return the position's SL and TP by name."""
         return {
-            order.kind: order
+            "stop_loss" if order.kind.startswith("stop") else "take_profit": order
             for order in self.orders_of(position.account_id)
-            if order.status == "trigger" and order.position_id == position.position_id
+            if order.status == "trigger" and order.sltp and order.position_id == position.position_id
         }
 
     def children(self, parent_id: int) -> list[Order]:
@@ -137,7 +184,7 @@ class State:
 
     def fresh(self, market: Market) -> bool:
         """Return whether the market's prices may be traded on at the present log time."""
-        if not self.feed_up or market.quote_candidate is not None or not market.quoted_in_session:
+        if not self.feed_up or market.quote_candidate is not None or not market.quoted_in_session or not market.bid:
             return False
         age_max_us = 1_000 * (self.price_age_max_ms or market.limits["price_age_max_ms"])
         if self.log_time_us - market.quote_us < age_max_us:
@@ -147,6 +194,10 @@ class State:
         away = Fraction(abs(2 * market.mark - market.mid_doubled) * 1_000_000, market.mid_doubled)
         return self.log_time_us - market.quote_us <= 60_000_000 and away <= market.rates["fee_taker_ppm"]
 
+    def tradable(self, market: Market) -> bool:
+        """Return whether something may happen in the market by itself: it is fresh and not halted."""
+        return market.state != "halted" and self.fresh(market)
+
 
 def money_total(state: State) -> int:
     """Return what conservation says is zero: cells plus margins less signed costs, the house included."""
@@ -155,78 +206,7 @@ def money_total(state: State) -> int:
     return cells + sum(position.margin - position.cost for position in held)
 
 
-def account_event(state: State, account_id: int) -> None:
-    """Emit the post-image of an account; the venue's own have none."""
-    if account_id >= FIRST_USER:
-        account = state.accounts[account_id]
-        state.emit(
-            "account_changed",
-            account=account_id,
-            free=money_text(account.free),
-            reserved=money_text(account.reserved),
-        )
-
-
-def order_event(state: State, order: Order) -> None:
-    """Emit the post-image of a live order."""
-    market = order.market
-    follows = order.kind in ("stop_market", "take_profit_market")
-    state.emit(
-        "order_changed",
-        account=order.account_id,
-        market=market.name,
-        order_id=order.order_id,
-        position_id=order.position_id,
-        client_order_id=order.client_order_id,
-        side="buy" if order.sign > 0 else "sell",
-        kind=order.kind,
-        tif=order.tif,
-        status=order.status,
-        qty=None if follows else market.qty_text(order.lots),
-        qty_filled=market.qty_text(order.lots_filled),
-        price=None if order.price is None else market.price_text(order.price),
-        price_trigger=None if order.price_trigger is None else market.price_text(order.price_trigger),
-        trigger_by=order.trigger_by,
-        post_only=order.post_only,
-        reduce_only=follows,
-        reserved=money_text(order.reserved),
-        placed_us=order.placed_us,
-    )
-
-
-def price_average_text(market: Market, notional: int, lots: int) -> str:
-    """Return notional ÷ lots as price text to a ten-thousandth of a tick, rounded half up."""
-    ticks = Fraction(abs(notional), abs(lots) * market.unit)
-    tenth_thousandths = (ticks * 10_000 + Fraction(1, 2)).__floor__()
-    return number_text(Fraction(tenth_thousandths, 10_000) * market.tick, decimals_of(market.tick) + 4)
-
-
-def position_event(state: State, position: Position) -> None:
-    """Emit the post-image of a position, with its SL, TP and liquidation price; qty 0 means gone."""
-    market, bound = position.market, state.bound_orders(position)
-    threshold = market.threshold(position.lots, position.cost, position.margin) if position.lots else None
-
-    def shown(order: Order | None) -> dict[str, Any] | None:
-        if order is None or order.price_trigger is None or not position.lots:
-            return None
-        text = market.price_text(order.price_trigger)
-        return {"order_id": order.order_id, "price_trigger": text, "trigger_by": order.trigger_by}
-
-    state.emit(
-        "position_changed",
-        account=position.account_id,
-        market=market.name,
-        position_id=position.position_id,
-        kind=position.kind,
-        qty=market.qty_text(position.lots),
-        leverage=position.leverage,
-        price_entry=price_average_text(market, position.cost, position.lots) if position.lots else None,
-        cost=money_text(position.cost),
-        margin=money_text(position.margin),
-        price_liquidation=None if threshold is None else market.price_text(threshold),
-        take_profit=shown(bound.get("take_profit_market")),
-        stop_loss=shown(bound.get("stop_market")),
-        pnl_realised=money_text(position.pnl),
-        fees=money_text(position.fees),
-        opened_us=position.opened_us,
-    )
+def lots_total(state: State, market: Market) -> int:
+    """Return the sum of signed lots in a market, the house's included: zero."""
+    held = [*state.positions.values(), *state.house.values()]
+    return sum(position.lots for position in held if position.market is market)

@@ -40,6 +40,11 @@ def money_text(amount_e6: int) -> str:
     return number_text(Fraction(amount_e6, MICRO), 6)
 
 
+def rate_text(rate_ppb: int) -> str:
+    """Return a rate of funding as text with nine decimals."""
+    return number_text(Fraction(rate_ppb, 10**9), 9)
+
+
 def half_text(doubled_ticks: int, tick: Fraction) -> str:
     """Return half of a whole number of ticks as price text with one decimal more than a price has."""
     return number_text(Fraction(doubled_ticks, 2) * tick, decimals_of(tick) + 1)
@@ -53,3 +58,8 @@ def ceil_of(number: Fraction | int) -> int:
 def floor_of(number: Fraction | int) -> int:
     """Return the largest integer that is not above `number`."""
     return Fraction(number).__floor__()
+
+
+def half_even(number: Fraction) -> int:
+    """Return the nearest integer, the even one of two."""
+    return round(number)

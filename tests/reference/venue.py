@@ -2,24 +2,37 @@
 One entry after another: time, what is due, the command, settle; the same four steps as the venue's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from tests.reference.instructions import OPERATIONS, account_open
-from tests.reference.intake import Instruction, instruction_read
-from tests.reference.judge import (
-    account_open_codes,
-    order_cancel_codes,
-    order_place_codes,
-    orders_cancel_codes,
-    trade_close_codes,
-    trade_create_codes,
-    triggers_set_codes,
+from tests.reference.changing import (
+    deadman_set,
+    leverage_set,
+    margin_change,
+    order_amend,
+    order_cancel,
+    orders_cancel,
+    position_triggers_set,
 )
+from tests.reference.due import due_all
+from tests.reference.images import account_event, market_event
+from tests.reference.intake import BATCH_EXCEPT, OPERATOR_OPERATIONS, Instruction, instruction_read
+from tests.reference.judge import CODES
+from tests.reference.ledger import transfer
+from tests.reference.lifecycle import ACCOUNT_OPERATIONS, VENUE_OPERATIONS, account_reset, credit_codes
 from tests.reference.markets import market_read
 from tests.reference.memory import LATE_US, memory_ask, memory_forget, memory_keep
-from tests.reference.prices import MINUTE_US, candles_close, feed_status_apply, mark_apply, quote_apply
+from tests.reference.placing import (
+    Answer,
+    Values,
+    order_place,
+    position_reverse,
+    positions_close_all,
+    trade_close,
+    trade_create,
+)
+from tests.reference.prices import feed_status_apply, mark_apply, quote_apply
 from tests.reference.settle import settle
 from tests.reference.state import EXTERNAL, FEES, FIRST_USER, HOUSE, INSURANCE, Account, Position, State, money_total
 
@@ -28,14 +41,24 @@ KINDS = (
     "price_update", "mark_update", "feed_status", "clock_tick", "user_instruction", "venue_instruction", "lead",
     "checkpoint", "restored",
 )  # fmt: skip
-CODES = {
-    "order_place": order_place_codes,
-    "order_cancel": order_cancel_codes,
-    "orders_cancel": orders_cancel_codes,
-    "trade_create": trade_create_codes,
-    "trade_close": trade_close_codes,
-    "position_triggers_set": triggers_set_codes,
+OPERATIONS: dict[str, Callable[[State, Account, Values], Answer]] = {
+    "order_place": order_place,
+    "order_amend": order_amend,
+    "order_cancel": order_cancel,
+    "orders_cancel": orders_cancel,
+    "trade_create": trade_create,
+    "trade_close": trade_close,
+    "positions_close_all": positions_close_all,
+    "position_reverse": position_reverse,
+    "position_triggers_set": position_triggers_set,
+    "margin_change": margin_change,
+    "leverage_set": leverage_set,
+    "deadman_set": deadman_set,
+    "account_reset": account_reset,
+    **ACCOUNT_OPERATIONS,
 }
+# What a frozen account's operator may not do for it either.
+FROZEN_FOR_ALL = ("order_place", "order_amend", "trade_create", "position_reverse")
 
 
 class Reference:
@@ -69,6 +92,8 @@ class Reference:
             return state.events
         if kind not in KINDS:
             return state.events
+        for market in state.markets.values():
+            market.quoted_now = False
         time_move(state, kind, ts_us)
         memory_forget(state)
         if kind == "price_update":
@@ -78,7 +103,7 @@ class Reference:
         elif kind == "feed_status":
             feed_status_apply(state, body, session)
         elif kind in ("user_instruction", "venue_instruction"):
-            instruction_apply(state, body, ts_us)
+            instruction_apply(state, body, ts_us, kind == "venue_instruction")
         settle(state)
         assert money_total(state) == 0
         return state.events
@@ -98,17 +123,16 @@ def genesis(state: State, body: dict[str, Any], ts_us: int) -> None:
         market = market_read(index + 1, found)
         state.markets[market.name] = market
         state.house[market.name] = Position(market.market_id, HOUSE, market, "net", "", 1, ts_us)
-        state.emit("market_changed", **{"market": market.name, "id": market.market_id, "state": "open", **found})
+        market_event(state, market)
 
 
 def time_move(state: State, kind: str, ts_us: int) -> None:
-    """Move log time forward, a tick's own first, and close the candle of a minute that was left."""
+    """Move log time forward, a tick's own first, and do what has become due."""
     if kind == "clock_tick":
         tick_take(state, ts_us)
     before_us = state.log_time_us
     state.log_time_us = max(before_us, min(ts_us, state.tick_time_us + 2 * SECOND_US))
-    if state.log_time_us // MINUTE_US > before_us // MINUTE_US:
-        candles_close(state, before_us // MINUTE_US * MINUTE_US)
+    due_all(state, before_us)
 
 
 def tick_take(state: State, ts_us: int) -> None:
@@ -122,19 +146,14 @@ def tick_take(state: State, ts_us: int) -> None:
         state.tick_pending_us = ts_us
 
 
-def instruction_apply(state: State, body: dict[str, Any], ts_us: int) -> None:
+def instruction_apply(state: State, body: dict[str, Any], ts_us: int, operator: bool) -> None:
     """Judge and carry out one instruction; its one response stands before what it causes."""
-    asked = instruction_read(body)
+    asked = instruction_read(body, operator)
     if asked is None:
         return
     place = len(state.events)
     result, first_seq = instruction_judge(state, asked, ts_us)
-    answer: dict[str, int] = {}
-    if result == "OK":
-        if asked.op == "account_open":
-            answer = account_open(state, asked)
-        else:
-            answer = OPERATIONS[asked.op](state, state.accounts[asked.account_id], asked)
+    answer = instruction_execute(state, asked) if result == "OK" else {}
     state.results[result] = state.results.get(result, 0) + 1
     memory_keep(state, asked, ts_us, result)
     response = {
@@ -169,6 +188,91 @@ def instruction_codes(state: State, asked: Instruction, ts_us: int) -> Iterator[
     if asked.op == "account_open":
         yield from account_open_codes(state, asked)
         return
+    if asked.op in VENUE_OPERATIONS:
+        if asked.account_id != 0:
+            yield "ACCOUNT_UNKNOWN"
+        yield from market_codes(state, asked)
+        yield from VENUE_OPERATIONS[asked.op][0](state, asked.values)
+        return
     if asked.account_id < FIRST_USER or asked.account_id not in state.accounts:
         yield "ACCOUNT_UNKNOWN"
-    yield from CODES[asked.op](state, state.accounts[asked.account_id], asked)
+    account = state.accounts[asked.account_id]
+    if account.frozen and not asked.operator and asked.op != "deadman_set":
+        yield "ACCOUNT_FROZEN"
+    yield from command_codes(state, account, asked)
+
+
+def command_codes(state: State, account: Account, asked: Instruction) -> Iterator[str]:
+    """Yield the rules that an operation on an account breaks once the account is known; so does each of a batch."""
+    if account.frozen and asked.op in FROZEN_FOR_ALL:
+        yield "ACCOUNT_FROZEN"
+    yield from market_codes(state, asked)
+    if asked.op == "account_credit":
+        yield from credit_codes(state, account, asked.values)
+    elif asked.op in CODES:
+        yield from CODES[asked.op](state, account, asked.values)
+
+
+def market_codes(state: State, asked: Instruction) -> Iterator[str]:
+    """Yield what is wrong with the market named, its state among it, then what is wrong with the shape."""
+    name = asked.values.get("market")
+    if name is not None:
+        market = state.markets.get(name)
+        if market is None:
+            yield "MARKET_UNKNOWN"
+            return
+        if market.state == "halted" and asked.op in ("order_place", "trade_create", "leverage_set"):
+            yield "MARKET_HALTED"
+        opens = asked.op == "trade_create" or (asked.op == "order_place" and not asked.values.get("reduce_only"))
+        if market.state == "reduce_only" and opens:
+            yield "MARKET_REDUCE_ONLY"
+    if asked.late is not None:
+        yield asked.late
+
+
+def account_open_codes(state: State, asked: Instruction) -> Iterator[str]:
+    """Yield the rules that opening an account breaks; the same owner again is none."""
+    if asked.late is not None:
+        yield asked.late
+    known = any(account.owner == asked.values["owner"] for account in state.accounts.values())
+    users = sum(account_id >= FIRST_USER for account_id in state.accounts)
+    if not known and users >= state.settings["accounts_max"]:
+        yield "ACCOUNT_SLOTS_EXHAUSTED"
+
+
+def instruction_execute(state: State, asked: Instruction) -> Answer:
+    """Carry out an instruction that was found sound, and return what its answer names."""
+    if asked.op == "account_open":
+        return account_open(state, asked)
+    if asked.op in VENUE_OPERATIONS:
+        VENUE_OPERATIONS[asked.op][1](state, asked.values)
+        return {}
+    account = state.accounts[asked.account_id]
+    if asked.op == "batch":
+        return {"results": [command_run(state, account, command) for command in asked.values["commands"]]}
+    return OPERATIONS[asked.op](state, account, asked.values)
+
+
+def command_run(state: State, account: Account, command: Instruction) -> Answer:
+    """Judge and carry out one command of a batch, and return its result."""
+    assert command.op not in BATCH_EXCEPT or command.early is not None
+    result = command.early or next(command_codes(state, account, command), "OK")
+    answer = OPERATIONS[command.op](state, account, command.values) if result == "OK" else {}
+    return {"result": result, **answer}
+
+
+def account_open(state: State, asked: Instruction) -> Answer:
+    """Open an account with the starting balance, or answer the one its owner has."""
+    owner = asked.values["owner"]
+    for account in state.accounts.values():
+        if account.owner == owner:
+            return {"account": account.account_id}
+    account = Account(state.next_id("account"), owner)
+    state.accounts[account.account_id] = account
+    state.emit("account_opened", account=account.account_id, owner=owner)
+    transfer(state, EXTERNAL, account.account_id, state.settings["starting_balance"], "deposit", 0)
+    account_event(state, account.account_id)
+    return {"account": account.account_id}
+
+
+assert set(OPERATIONS) | set(VENUE_OPERATIONS) >= set(OPERATOR_OPERATIONS)

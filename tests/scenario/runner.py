@@ -6,34 +6,63 @@ A line is a verb, its words, `key=value` pairs that go into the body as they are
     VENUE        starting_balance=1000            first lines only: the venue's settings
     MARKET       M1 tick=1 lot=1 leverage_max=20  first lines only: one market
     FEED         up | down                        opens a new session, or closes it
-    QUOTE        M1 99/101                        a quote; a reason at the end means it is ignored and changes nothing
-    MARK         M1 100                           a mark
+    QUOTE        M1 99/101                        a quote of one unit a side, or 99x2/101x3 with its sizes
+    MARK         M1 100 index=99 rate=0.0001 next=60s    a mark; funding falls due so long after the start
     WAIT         3s                               log time passes, with its ticks
+
     OPEN         A1                               OK
     ORDER_PLACE  A1 M1 BUY 10 @ 100 GTC           OK        (`@ market` for a market order)
-    TRADE_CREATE A1 M1 SELL x5 margin=100         OK
-    TRADE_CLOSE  A1 P1 percent=50                 OK
-    TRIGGERS     A1 P1 stop_loss=90               OK        (`none` removes)
+    ORDER_PLACE  A1 M1 SELL 10 stop 95 reduce     OK        (`take 110`, `trail 5`, `trail 1%`; with `@ 94` a limit)
+    ORDER_PLACE  A1 M1 SELL 50% @ 110 reduce post OK        (50 % of the position; `$100` is quote_qty)
+    ORDER_PLACE  A1 M1 SELL 5 @ 110 oco stop 90   OK        (after `oco` the other leg)
+    ORDER_PLACE  A1 M1 BUY 5 @ 99 GTD expires=9s stop_loss=90:mark@88  OK   (in 9 s; SL by the mark, as a limit of 88)
+    AMEND        A1 O1 qty=5 price=99             OK
     CANCEL       A1 O1                            OK
     CANCEL_ALL   A1 M1                            OK
+    TRADE_CREATE A1 M1 SELL x5 margin=100         OK
+    TRADE_CLOSE  A1 P1 percent=50                 OK
+    CLOSE_ALL    A1 M1                            OK
+    REVERSE      A1 P1                            OK
+    TRIGGERS     A1 P1 stop_loss=90               OK        (`none` removes)
+    MARGIN       A1 P1 -20                        OK
+    LEVERAGE     A1 M1 x20                        OK
+    DEADMAN      A1 10s scope=all                 OK
+    RESET        A1                               OK
+    + CANCEL     A1 O1                            OK        one command of the batch that follows
+    BATCH        A1                               OK
     SEND         A1 op=... as=ID ts=-3s           OK        (any operation, under a chosen request id, off in time)
+
+    VENUE_SET, MARKET_SET M1, HALT M1, RESUME M1, REDUCE_ONLY M1, SETTLE M1 95, FREEZE A1, UNFREEZE A1,
+    CREDIT A1 50 gift: an operator's; `OPERATOR CANCEL A1 O1` and so on: an operator acting for A1
     ENTRY        user_instruction {...}           RECORD_MALFORMED
+
     EXPECT       A1 free=990.000000 reserved=0.000000
-    EXPECT       P1 qty=10 margin=100.000000      the newest post-image of a position
-    EXPECT       O1 closed=filled                 how an order ended; `closed=-` while it lives
+    EXPECT       P1 qty=10 margin=100.000000      the newest post-image of a position, an account, a market
+    EXPECT       O1 closed=filled                 how an order ended; `closed=-` while it lives, `none` if unknown
     EVENTS       fill trade closed_order          kinds that the line before caused, among others, in this order
+    EVENT        fill order_id=O1 qty=3           one event that the line before caused
+    SILENT       fill trade                       kinds that the line before did not cause
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.scenario.lines import (
+    OPERATOR_VERBS,
+    USER_VERBS,
+    Instruction,
+    instruction_read,
+    market_of,
+    seconds_of,
+    values_read,
+)
+
 START_US = 1_763_000_010_000_000
 SECOND_US = 1_000_000
-REQUESTS = ("OPEN", "ORDER_PLACE", "TRADE_CREATE", "TRADE_CLOSE", "TRIGGERS", "CANCEL", "CANCEL_ALL", "SEND")
-WHOLES = ("leverage", "slippage_bps", "order_id", "position_id", "leverage_max", "account")
+REQUESTS = {*USER_VERBS, *OPERATOR_VERBS, "OPERATOR"}
 
 
 class Venue(Protocol):
@@ -63,32 +92,17 @@ def scenarios_read(path: Path) -> list[Scenario]:
     return found
 
 
-def values_read(words: list[str]) -> dict[str, Any]:
-    """Return the `key=value` words as a body; `none` is null, `true` a flag, and some keys hold integers."""
-    values: dict[str, Any] = {}
-    for word in words:
-        key, text = word.split("=", 1)
-        if text in ("none", "true", "false"):
-            values[key] = {"none": None, "true": True, "false": False}[text]
-        elif text.endswith("f") and text[:1].isdigit():
-            values[key] = float(text[:-1])
-        else:
-            values[key] = int(text) if key in WHOLES or key.endswith(("_ppm", "_ms", "_max")) else text
-    return values
+def scenarios_all() -> list[Scenario]:
+    """Return every scenario of this folder."""
+    return [scenario for path in sorted(Path(__file__).parent.glob("*.txt")) for scenario in scenarios_read(path)]
 
 
-def market_of(name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Return a market; `mmr_ppm` is its maintenance, `tier_two=1000` adds a tier of 45 000 ppm and 10x from there."""
-    rows = [("0", values.pop("mmr_ppm", 10_000), values["leverage_max"])]
-    if "tier_two" in values:
-        rows.append((values.pop("tier_two"), 45_000, 10))
-    tiers = [{"floor": floor, "mmr_ppm": ppm, "leverage_max": leverage} for floor, ppm, leverage in rows]
-    return {"market": name, **values, "tiers": tiers}
-
-
-def id_of(word: str) -> int:
-    """Return the id of a word: accounts and positions count from 100, so that A1 is 100; orders from 1."""
-    return int(word[1:]) + (99 if word[0] in "AP" else 0)
+def instructions_of(scenario: Scenario) -> Iterator[Instruction]:
+    """Yield what a table asks for and what it says is answered, without running it."""
+    for _, words in scenario.lines:
+        at = int(words[0] == "+")
+        if words[at] in REQUESTS:
+            yield instruction_read(words[at], words[at + 1 :], START_US // 1000)
 
 
 class Runner:
@@ -104,7 +118,10 @@ class Runner:
         self.requests = self.sessions = self.updates = 0
         self.events: list[dict[str, Any]] = []
         self.images: dict[str, dict[str, Any]] = {}
+        self.batch: list[Instruction] = []
         self.codes: list[str] = []
+        self.kinds: set[str] = set()
+        self.reasons: set[str] = set()
 
     def run(self) -> list[str]:
         """Run every line and return the result codes met, in order."""
@@ -121,49 +138,68 @@ class Runner:
             self.venue_set.update(values_read(words))
         elif verb == "MARKET":
             self.markets.append(market_of(words[0], values_read(words[1:])))
-        elif verb == "EXPECT":
-            self.expect(words[0], values_read(words[1:]))
-        elif verb == "EVENTS":
-            kinds = iter(event["e"] for event in self.events)
-            assert all(word in kinds for word in words), [event["e"] for event in self.events]
+        elif verb in ("EXPECT", "EVENTS", "EVENT", "SILENT"):
+            self.question(verb, words)
         elif verb == "WAIT":
-            self.wait(int(words[0].removesuffix("s")))
+            self.wait(seconds_of(words[0]))
+        elif verb == "+":
+            self.batch.append(instruction_read(words[0], words[1:], self.ts_us // 1000))
         elif verb in REQUESTS:
-            self.request(verb, words[:-1], words[-1])
+            self.request(instruction_read(verb, words, self.ts_us // 1000))
         else:
             self.feed(verb, words)
+
+    def question(self, verb: str, words: list[str]) -> None:
+        """Compare what is, or what the line before caused, with what the line says."""
+        caused = [event["e"] for event in self.events]
+        if verb == "EXPECT":
+            self.expect(words[0], values_read(words[1:]))
+        elif verb == "EVENTS":
+            kinds = iter(caused)
+            assert all(word in kinds for word in words), caused
+        elif verb == "SILENT":
+            assert not set(words) & set(caused), caused
+        else:
+            wanted = values_read(words[1:])
+            of_kind = [event for event in self.events if event["e"] == words[0]]
+            assert any(all(same(event.get(key), value) for key, value in wanted.items()) for event in of_kind), of_kind
 
     def apply(self, kind: str, body: dict[str, Any], ts_us: int, session: str = "") -> None:
         """Apply one entry, founding the venue before the first, and keep its events and post-images."""
         if self.venue is None:
-            body_first = {"markets": self.markets, **self.venue_set}
-            self.venue = self.found(body_first)
-        self.events = self.venue.apply(kind, body, ts_us, session)
+            self.venue = self.found({"markets": self.markets, **self.venue_set})
+        self.events += self.venue.apply(kind, body, ts_us, session)
         for event in self.events:
+            self.kinds.add(event["e"])
+            self.reasons.add(event.get("reason", ""))
             if event["e"] == "account_changed":
                 self.images[f"A{event['account'] - 99}"] = event
             elif event["e"] == "position_changed":
                 self.images[f"P{event['position_id'] - 99}"] = event
             elif event["e"] in ("order_changed", "closed_order"):
                 self.images[f"O{event['order_id']}"] = {**event, "closed": event.get("reason", "-")}
+            elif event["e"] == "market_changed":
+                self.images[event["market"]] = event
 
     def expect(self, name: str, values: dict[str, Any]) -> None:
-        """Compare the newest post-image of an account, position or order with what is expected."""
+        """Compare the newest post-image of an account, position, order or market with what is expected."""
         image = self.images.get(name, {})
         for key, value in values.items():
             shown = image.get(key)
-            if isinstance(shown, dict):
+            if isinstance(shown, dict) and not isinstance(value, dict):
                 shown = shown["price_trigger"]
-            assert shown == value, f"{key} is {shown}"
+            assert same(shown, value), f"{key} is {shown}"
 
     def wait(self, seconds: int) -> None:
         """Let log time pass, tick by tick."""
+        self.events = []
         for _ in range(seconds):
             self.ts_us += SECOND_US
             self.apply("clock_tick", {}, self.ts_us)
 
     def feed(self, verb: str, words: list[str]) -> None:
         """Carry out a line of the feed, or one raw entry."""
+        self.events = []
         session = f"session{self.sessions}"
         event_us = self.ts_us - 50_000
         self.updates += 1
@@ -172,13 +208,15 @@ class Runner:
             body: dict[str, Any] = {"status": words[0], "source": "simulated"}
             self.apply("feed_status", body, self.ts_us, f"session{self.sessions}")
         elif verb == "QUOTE":
-            bid, ask = words[1].split("/")
-            body = {"A": "1", "B": "1", "E": event_us, "T": event_us, "a": ask, "b": bid, "e": "bookTicker",
-                    "s": words[0], "u": self.updates}  # fmt: skip
+            bid, ask = (side.split("x") if "x" in side else (side, "1") for side in words[1].split("/"))
+            body = {"A": ask[1], "B": bid[1], "E": event_us, "T": event_us, "a": ask[0], "b": bid[0],
+                    "e": "bookTicker", "s": words[0], "u": self.updates}  # fmt: skip
             self.apply("price_update", body, self.ts_us, session)
         elif verb == "MARK":
-            body = {"E": event_us + self.updates, "T": event_us, "e": "markPrice", "f": "0", "i": words[1],
-                    "n": START_US // 1000 + 3_600_000, "p": words[1], "s": words[0]}  # fmt: skip
+            values = values_read(words[2:])
+            due_ms = START_US // 1000 + seconds_of(values.get("next", "3600s")) * 1000
+            body = {"E": event_us + self.updates, "T": event_us, "e": "markPrice", "f": values.get("rate", "0"),
+                    "i": values.get("index", words[1]), "n": due_ms, "p": words[1], "s": words[0]}  # fmt: skip
             self.apply("mark_update", body, self.ts_us, session)
         else:
             assert verb == "ENTRY", f"no such verb: {verb}"
@@ -186,21 +224,22 @@ class Runner:
             assert self.events == [], self.events
             self.codes.append(words[-1])
 
-    def request(self, verb: str, words: list[str], expected: str) -> None:
-        """Send one instruction and compare its one answer."""
+    def request(self, asked: Instruction) -> None:
+        """Send one instruction and compare its one answer; a batch's answer has one result for each command."""
+        self.events = []
         self.requests += 1
-        plain = [word for word in words if "=" not in word or word[0] in "@"]
-        values = values_read([word for word in words if "=" in word])
-        off_us = int(str(values.pop("ts", "0s")).removesuffix("s")) * SECOND_US
-        request_id = self.request_id(values.pop("as", None))
-        op, keys = body_of(verb, plain)
-        account = 0 if verb == "OPEN" else id_of(plain[0])
-        body = {"v": 1, "account": account, "request_id": request_id, "op": op, **keys, **values}
-        self.apply("user_instruction", body, self.ts_us + off_us)
+        body = {"v": 1, "account": asked.account, "request_id": self.request_id(asked.request_id), "op": asked.op}
+        commands, self.batch = self.batch, []
+        if commands:
+            asked.keys["commands"] = [{"op": command.op, **command.keys} for command in commands]
+        self.apply(asked.kind, {**body, **asked.keys}, self.ts_us + asked.off_seconds * SECOND_US)
         answers = [event for event in self.events if event["e"] == "order_response"]
         assert len(answers) == 1, self.events
-        self.codes.append(answers[0]["result"])
-        assert answers[0]["result"] == expected, f"answered {answers[0]['result']}"
+        results = [answers[0]["result"], *(result["result"] for result in answers[0].get("results", []))]
+        self.codes += results
+        assert results[0] == asked.expected, f"answered {results[0]}"
+        if commands and asked.expected == "OK":
+            assert results[1:] == [command.expected for command in commands], f"answered {results[1:]}"
 
     def request_id(self, name: str | None) -> str:
         """
@@ -218,22 +257,6 @@ class Runner:
         return name.encode().hex().rjust(32, "f")
 
 
-def body_of(verb: str, words: list[str]) -> tuple[str, dict[str, Any]]:
-    """Return the operation and the keys that the bare words of a line stand for."""
-    if verb == "OPEN":
-        return "account_open", {"owner": f"{id_of(words[0]):032x}"}
-    if verb == "ORDER_PLACE":
-        _, market, side, qty, _, price, *tif = words
-        keys: dict[str, Any] = {"market": market, "side": side.lower()}
-        keys.update({"kind": "market", "qty": qty} if price == "market" else {"kind": "limit", "qty": qty})
-        keys.update({} if price == "market" else {"price": price})
-        return "order_place", keys | ({"tif": tif[0]} if tif else {})
-    if verb == "TRADE_CREATE":
-        return "trade_create", {"market": words[1], "side": words[2].lower(), "leverage": int(words[3][1:])}
-    if verb == "CANCEL_ALL":
-        return "orders_cancel", {"market": words[1]} if len(words) > 1 else {}
-    if verb == "CANCEL":
-        return "order_cancel", {"order_id": id_of(words[1])} if len(words) > 1 else {}
-    if verb == "SEND":
-        return "", {}
-    return {"TRADE_CLOSE": "trade_close", "TRIGGERS": "position_triggers_set"}[verb], {"position_id": id_of(words[1])}
+def same(shown: Any, wanted: Any) -> bool:
+    """Return whether an event shows what a line states; numbers may stand in either form."""
+    return shown == wanted or (isinstance(wanted, str | int) and shown is not None and str(shown) == str(wanted))

@@ -160,6 +160,17 @@ async def test_history_waits_for_a_seq_and_is_503_without_postgres(tmp_path: Pat
         assert (await house.client.post(ORDER, json=BUY, headers=caller)).status_code == 200
 
 
+async def test_leverages_are_told(tmp_path: Path) -> None:
+    """Setting leverage answers with it, and the account lists what was set by market."""
+    async with House(tmp_path) as house:
+        market_write(house)
+        caller = await house.sign_in()
+        body = {"market": MARKET, "leverage": 7}
+        answer = await house.client.post("/api/v1/trade/leverage", json=body, headers=caller)
+        assert answer.json()["leverages"] == [body]
+        assert (await house.client.get("/api/v1/account", headers=caller)).json()["leverages"] == {MARKET: 7}
+
+
 async def test_markets_and_tickers(tmp_path: Path) -> None:
     """Markets are listed with their parameters, the ticker with ages; an unknown market is 404."""
     async with House(tmp_path) as house:

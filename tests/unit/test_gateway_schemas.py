@@ -7,23 +7,40 @@ import pytest
 from gateway import schemas
 from gateway.errors import Refusal
 from gateway.instructions import Instruction
+from gateway.shapes import WORDS, Shape
 from shared import wire_instructions as wire
-from shared.codes import Op
+from shared import wire_orders
+from shared.codes import Op, OrderKind
 
 ORDER = {"market": "BTC_USDC_PERP", "side": "buy", "qty": "0.001"}
 
 
 @pytest.mark.parametrize("operation", schemas.OPERATIONS, ids=lambda operation: operation.op)
 def test_operations_have_the_keys_of_the_wire(operation: schemas.Operation) -> None:
-    """The gateway and the log agree on every operation's keys and their order, and no key is lost in the struct."""
+    """The gateway and the log agree on every operation's keys and their order."""
     keys, _required = wire.OPERATIONS[Op[operation.op.upper()]]
     assert operation.keys == tuple(keys)
     assert set(schemas.schema_fields(operation.schema)) == set(keys)
 
 
 def test_every_operation_of_the_rules_is_offered() -> None:
-    """No operation that the engine knows is missing here."""
-    assert {operation.op for operation in schemas.OPERATIONS} == {op.name.lower() for op in wire.OPERATIONS}
+    """No operation of a user that the engine knows is missing here, nor one that a batch may hold."""
+    assert {operation.op for operation in schemas.OPERATIONS} == {op.name.lower() for op in wire.USER_OPS}
+    assert {operation.op for operation in schemas.OPERATIONS_OF_BATCH} == {op.name.lower() for op in wire.BATCH_OPS}
+
+
+def test_words_are_those_of_the_wire() -> None:
+    """The gateway and the log know the same words of every enumeration, and users may ask for all kinds but ours."""
+    wires = {
+        Shape.SIDE: wire_orders.SIDES, Shape.KIND: wire_orders.KINDS, Shape.TIF: wire_orders.TIFS,
+        Shape.STP: wire_orders.STPS, Shape.TPSL: wire_orders.TPSLS, Shape.SCOPE: wire_orders.SCOPES,
+        Shape.TRIGGER_BY: wire_orders.SOURCES,
+    }  # fmt: skip
+    assert {shape: set(words) for shape, (_codes, words) in WORDS.items()} == {
+        shape: set(words) for shape, words in wires.items()
+    }
+    ours = {OrderKind.NONE, OrderKind.LIQUIDATION, OrderKind.SETTLEMENT}
+    assert set(wire_orders.KINDS.values()) == set(OrderKind) - ours
 
 
 def test_entry_is_canonical() -> None:
@@ -59,7 +76,18 @@ def test_entry_is_canonical() -> None:
         ({"qty": "1" * 60_000}, "NUMBER_MALFORMED", "qty"),
         ({"side": "BUY"}, "FIELD_VALUE_UNKNOWN", "side"),
         ({"side": 1}, "FIELD_TYPE_INVALID", "side"),
-        ({"kind": "stop_market"}, "FIELD_VALUE_UNKNOWN", "kind"),
+        ({"kind": "liquidation"}, "FIELD_VALUE_UNKNOWN", "kind"),
+        ({"stp": "none"}, "FIELD_VALUE_UNKNOWN", "stp"),
+        ({"tpsl": 1}, "FIELD_TYPE_INVALID", "tpsl"),
+        ({"reduce_only": "true"}, "FIELD_TYPE_INVALID", "reduce_only"),
+        ({"expires_ms": "1"}, "FIELD_TYPE_INVALID", "expires_ms"),
+        ({"expires_ms": 2**80}, "EXPIRY_IN_PAST", "expires_ms"),
+        ({"trail_ppm": 0.5}, "NUMBER_NOT_TEXT", "trail_ppm"),
+        ({"trail_ticks": 2**80}, "TRAIL_OUT_OF_RANGE", "trail_ticks"),
+        ({"oco": "limit"}, "FIELD_TYPE_INVALID", "oco"),
+        ({"oco": {}}, "FIELD_MISSING", "oco.kind"),
+        ({"oco": {"kind": "limit", "tpsl": "order"}}, "FIELD_UNKNOWN", "oco.tpsl"),
+        ({"oco": {"kind": "limit", "price": 1.5}}, "NUMBER_NOT_TEXT", "oco.price"),
         ({"tif": "gtc"}, "FIELD_VALUE_UNKNOWN", "tif"),
         ({"post_only": 1}, "FIELD_TYPE_INVALID", "post_only"),
         ({"slippage_bps": "5"}, "FIELD_TYPE_INVALID", "slippage_bps"),
@@ -68,7 +96,8 @@ def test_entry_is_canonical() -> None:
         ({"market": ""}, "MARKET_UNKNOWN", "market"),
         ({"market": "BTC\x00"}, "MARKET_UNKNOWN", "market"),
         ({"client_order_id": "ä"}, "TEXT_INVALID", "client_order_id"),
-        ({"take_profit": {"price": "1"}}, "FIELD_UNKNOWN", "take_profit.price"),
+        ({"take_profit": {"colour": "1"}}, "FIELD_UNKNOWN", "take_profit.colour"),
+        ({"take_profit": {"price": "1"}}, "FIELD_MISSING", "take_profit.price_trigger"),
         ({"take_profit": {}}, "FIELD_MISSING", "take_profit.price_trigger"),
         ({"take_profit": {"price_trigger": 1.5}}, "NUMBER_NOT_TEXT", "take_profit.price_trigger"),
         ({"take_profit": None}, "FIELD_TYPE_INVALID", "take_profit"),
@@ -86,12 +115,56 @@ def test_missing_and_exclusive_keys() -> None:
     """A needed key that is missing, and two that exclude each other, are refused by name."""
     with pytest.raises(Refusal) as caught:
         schemas.operation_read(schemas.ORDER_PLACE, {"market": "X", "side": "buy"})
-    assert (caught.value.code, caught.value.detail) == ("FIELD_MISSING", {"field": "qty"})
+    assert caught.value.code == "FIELD_MISSING"
+    assert caught.value.detail == {"fields": ["qty", "quote_qty", "close_percent"]}
+    with pytest.raises(Refusal, match="FIELDS_EXCLUSIVE"):
+        schemas.operation_read(schemas.ORDER_PLACE, ORDER | {"quote_qty": "5"})
     trade = {"market": "X", "side": "buy", "leverage": 5}
     with pytest.raises(Refusal, match="FIELD_MISSING"):
         schemas.operation_read(schemas.TRADE_CREATE, trade)
     with pytest.raises(Refusal, match="FIELDS_EXCLUSIVE"):
         schemas.operation_read(schemas.TRADE_CREATE, trade | {"qty": "1", "margin": "1"})
+
+
+@pytest.mark.parametrize(
+    ("commands", "code", "field"),
+    [
+        ({}, "FIELD_TYPE_INVALID", "commands"),
+        ([], "BATCH_SIZE_INVALID", "commands"),
+        ([{"op": "orders_cancel"}] * 21, "BATCH_SIZE_INVALID", "commands"),
+        ([{"op": "orders_cancel"}, 5], "FIELD_TYPE_INVALID", "commands[1]"),
+        ([{"order_id": 5}], "FIELD_TYPE_INVALID", "commands[0].op"),
+        ([{"op": "batch", "commands": []}], "OP_UNKNOWN", "commands[0].op"),
+        ([{"op": "account_reset"}], "OP_UNKNOWN", "commands[0].op"),
+        ([{"op": "market_halt", "market": "X"}], "OP_UNKNOWN", "commands[0].op"),
+        ([{"op": "order_cancel", "order_id": "5"}], "FIELD_TYPE_INVALID", "commands[0].order_id"),
+        ([{"op": "order_cancel"}], "FIELD_MISSING", "commands[0]"),
+        ([{"op": "order_place", **ORDER, "stop_loss": {}}], "FIELD_MISSING", "commands[0].stop_loss.price_trigger"),
+    ],
+)
+def test_a_batch_of_a_wrong_shape_names_the_key(commands: Any, code: str, field: str) -> None:
+    """One command of a wrong shape refuses the whole batch, and the detail says the way to the key."""
+    with pytest.raises(Refusal) as caught:
+        schemas.operation_read(schemas.BATCH, {"commands": commands})
+    assert (caught.value.code, caught.value.detail["field"]) == (code, field)
+
+
+def test_a_batch_is_canonical_inside() -> None:
+    """Each command has its op in front, its keys in the wire's order and its defaults filled in."""
+    place = {**ORDER, "oco": {"price_trigger": 5, "kind": "stop_market"}, "op": "order_place", "price": "7"}
+    fields = schemas.operation_read(schemas.BATCH, {"commands": [place, {"order_id": 3, "op": "order_cancel"}]})
+    assert [list(command.items()) for command in fields["commands"]] == [
+        [
+            ("op", "order_place"),
+            ("market", "BTC_USDC_PERP"),
+            ("side", "buy"),
+            ("kind", "market"),
+            ("qty", "0.001"),
+            ("price", "7"),
+            ("oco", {"kind": "stop_market", "price_trigger": "5"}),
+        ],
+        [("op", "order_cancel"), ("order_id", 3)],
+    ]
 
 
 def test_null_removes_a_trigger_and_absence_keeps_it() -> None:

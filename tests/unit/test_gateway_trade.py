@@ -62,6 +62,39 @@ async def test_an_order_answers_with_what_happened(tmp_path: Path) -> None:
             b"position_triggers_set",
             b'"position_id":7,"take_profit":null,"stop_loss":{"price_trigger":"5","trigger_by":"mark"}',
         ),
+        ("PATCH", ORDER + "/9", {"price": 5, "qty": "1"}, b"order_amend", b'"order_id":9,"qty":"1","price":"5"'),
+        ("PATCH", ORDER + "?client_order_id=a", {"qty": "1"}, b"order_amend", b'"client_order_id":"a","qty":"1"'),
+        (
+            "POST",
+            "/api/v1/trade/orders",
+            {"commands": [{"order_id": 9, "op": "order_cancel"}]},
+            b"batch",
+            b'"commands":[{"op":"order_cancel","order_id":9}]',
+        ),
+        ("POST", "/api/v1/trade/close-all", {}, b"positions_close_all", b'"op":"positions_close_all"'),
+        ("POST", "/api/v1/trade/reverse", {"position_id": 7}, b"position_reverse", b'"position_id":7'),
+        (
+            "POST",
+            "/api/v1/trade/margin",
+            {"amount": "-5.5", "position_id": 7},
+            b"margin_change",
+            b'"position_id":7,"amount":"-5.5"',
+        ),
+        (
+            "POST",
+            "/api/v1/trade/leverage",
+            {"leverage": 5, "market": MARKET},
+            b"leverage_set",
+            b'"market":"BTC_USDC_PERP","leverage":5',
+        ),
+        (
+            "POST",
+            "/api/v1/trade/deadman",
+            {"scope": "all", "timeout_ms": 5000},
+            b"deadman_set",
+            b'"timeout_ms":5000,"scope":"all"',
+        ),
+        ("POST", "/api/v1/account/reset", {}, b"account_reset", b'"op":"account_reset"'),
     ],
 )
 async def test_every_route_writes_its_operation(
@@ -99,6 +132,32 @@ async def test_bad_bodies_reach_no_log(tmp_path: Path) -> None:
         for path, code in ((ORDER + "/0x9", "ORDER_UNKNOWN"), (ORDER + "?colour=1", "QUERY_INVALID")):
             assert (await house.client.delete(path, headers=caller)).json()["code"] == code
         assert len(house.streams.log) == count
+
+
+async def test_an_amendment_is_named_by_the_address(tmp_path: Path) -> None:
+    """A body that names an order beside the address is refused, and so is an address that names none."""
+    async with House(tmp_path) as house:
+        caller = await house.sign_in()
+        count = len(house.streams.log)
+        for path, body, code in (
+            (ORDER + "/9", {"order_id": 8, "qty": "1"}, "FIELDS_EXCLUSIVE"),
+            (ORDER + "/9", {"client_order_id": "a", "qty": "1"}, "FIELDS_EXCLUSIVE"),
+            (ORDER, {"qty": "1"}, "FIELD_MISSING"),
+            (ORDER + "/x", {"qty": "1"}, "ORDER_UNKNOWN"),
+        ):
+            answer = await house.client.patch(path, json=body, headers=caller)
+            assert answer.json()["code"] == code
+        assert len(house.streams.log) == count
+
+
+async def test_a_batch_answers_each_command(tmp_path: Path) -> None:
+    """The answer to a batch holds one result for each command, as the engine states them."""
+    async with House(tmp_path) as house:
+        caller = await house.sign_in()
+        body = {"commands": [{"op": "orders_cancel"}, {"op": "order_cancel", "order_id": 404}]}
+        answer = await house.client.post("/api/v1/trade/orders", json=body, headers=caller)
+        assert answer.status_code == 200
+        assert answer.json()["results"] == [{"result": "OK"}, {"result": "ORDER_UNKNOWN"}]
 
 
 async def test_a_chunked_body_beyond_the_limit_is_cut(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""
+The bodies of requests as msgspec structs: every key of every operation with its shape and its meaning.
+
+A struct's fields stand in wire.md's order, so they are the canonical order of the instruction too.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from gateway.shapes import (
+    DecimalText,
+    Flag,
+    Integer,
+    KindText,
+    ScopeText,
+    Shape,
+    SideText,
+    StpText,
+    Text,
+    TifText,
+    TpslText,
+    TriggerByText,
+    shape_meta,
+)
+
+
+class Body(Struct, forbid_unknown_fields=True):
+    """What all bodies share: only known keys."""
+
+
+class Trigger(Body):
+    """A take-profit or stop-loss; a bare decimal text means its price_trigger."""
+
+    price_trigger: DecimalText
+    trigger_by: TriggerByText | UnsetType = UNSET
+    price: DecimalText | UnsetType = UNSET
+
+
+TriggerValue = Annotated[
+    Trigger | str | int, shape_meta(Shape.TRIGGER, "decimal text, or an object with price_trigger")
+]
+TriggerChange = Annotated[
+    Trigger | str | int | None,
+    shape_meta(Shape.TRIGGER_OR_NULL, "as in an order; null removes it, leaving it out keeps it"),
+]
+
+
+class Leg(Body, kw_only=True):
+    """The other leg of an OCO; market, side, qty, reduce_only and position_id may be left out: they are the first's."""
+
+    market: Text | UnsetType = UNSET
+    side: SideText | UnsetType = UNSET
+    kind: KindText
+    qty: DecimalText | UnsetType = UNSET
+    price: DecimalText | UnsetType = UNSET
+    price_trigger: DecimalText | UnsetType = UNSET
+    trigger_by: TriggerByText | UnsetType = UNSET
+    trail_ticks: Integer | UnsetType = UNSET
+    trail_ppm: Integer | UnsetType = UNSET
+    price_activation: DecimalText | UnsetType = UNSET
+    tif: TifText | UnsetType = UNSET
+    expires_ms: Integer | UnsetType = UNSET
+    post_only: Flag | UnsetType = UNSET
+    reduce_only: Flag | UnsetType = UNSET
+    position_id: Integer | UnsetType = UNSET
+    stp: StpText | UnsetType = UNSET
+    slippage_bps: Integer | UnsetType = UNSET
+    client_order_id: Text | UnsetType = UNSET
+
+
+LegValue = Annotated[Leg, shape_meta(Shape.LEG, "the other leg, in the shape of an order")]
+
+
+class OrderPlace(Body):
+    """POST /api/v1/trade/order: an order on the net position."""
+
+    market: Text
+    side: SideText
+    kind: KindText = "market"
+    qty: DecimalText | UnsetType = UNSET
+    quote_qty: DecimalText | UnsetType = UNSET
+    close_percent: DecimalText | UnsetType = UNSET
+    price: DecimalText | UnsetType = UNSET
+    price_trigger: DecimalText | UnsetType = UNSET
+    trigger_by: TriggerByText | UnsetType = UNSET
+    trail_ticks: Integer | UnsetType = UNSET
+    trail_ppm: Integer | UnsetType = UNSET
+    price_activation: DecimalText | UnsetType = UNSET
+    tif: TifText | UnsetType = UNSET
+    expires_ms: Integer | UnsetType = UNSET
+    post_only: Flag | UnsetType = UNSET
+    reduce_only: Flag | UnsetType = UNSET
+    position_id: Integer | UnsetType = UNSET
+    stp: StpText | UnsetType = UNSET
+    slippage_bps: Integer | UnsetType = UNSET
+    take_profit: TriggerValue | UnsetType = UNSET
+    stop_loss: TriggerValue | UnsetType = UNSET
+    tpsl: TpslText | UnsetType = UNSET
+    oco: LegValue | UnsetType = UNSET
+    client_order_id: Text | UnsetType = UNSET
+
+
+class OrderAmend(Body):
+    """PATCH /api/v1/trade/order/{id}: the address names the order, the body what changes; qty is the total."""
+
+    order_id: Integer | UnsetType = UNSET
+    client_order_id: Text | UnsetType = UNSET
+    qty: DecimalText | UnsetType = UNSET
+    price: DecimalText | UnsetType = UNSET
+    price_trigger: DecimalText | UnsetType = UNSET
+
+
+class OrderCancel(Body):
+    """DELETE /api/v1/trade/order/{id}: the address is the body."""
+
+    order_id: Integer | UnsetType = UNSET
+    client_order_id: Text | UnsetType = UNSET
+
+
+class OrdersCancel(Body):
+    """DELETE /api/v1/trade/orders?market=: all, or those of one market."""
+
+    market: Text | UnsetType = UNSET
+
+
+class TradeCreate(Body, kw_only=True):
+    """POST /api/v1/trade/create: a ticket position of its own."""
+
+    market: Text
+    side: SideText
+    margin: DecimalText | UnsetType = UNSET
+    qty: DecimalText | UnsetType = UNSET
+    leverage: Integer
+    slippage_bps: Integer | UnsetType = UNSET
+    take_profit: TriggerValue | UnsetType = UNSET
+    stop_loss: TriggerValue | UnsetType = UNSET
+    client_order_id: Text | UnsetType = UNSET
+
+
+class TradeClose(Body):
+    """POST /api/v1/trade/close: a ticket or net position, all, by quantity or by percent."""
+
+    position_id: Integer
+    qty: DecimalText | UnsetType = UNSET
+    percent: DecimalText | UnsetType = UNSET
+
+
+class PositionsCloseAll(Body):
+    """POST /api/v1/trade/close-all: every position, or those of one market, in one entry."""
+
+    market: Text | UnsetType = UNSET
+
+
+class PositionReverse(Body):
+    """POST /api/v1/trade/reverse: the net position becomes its opposite."""
+
+    position_id: Integer
+
+
+class TriggersSet(Body):
+    """PUT /api/v1/trade/triggers: set, replace or remove a position's take-profit and stop-loss."""
+
+    position_id: Integer
+    take_profit: TriggerChange | UnsetType = UNSET
+    stop_loss: TriggerChange | UnsetType = UNSET
+
+
+class MarginChange(Body):
+    """POST /api/v1/trade/margin: put margin into a position, or take some out with a negative amount."""
+
+    position_id: Integer
+    amount: DecimalText
+
+
+class LeverageSet(Body):
+    """POST /api/v1/trade/leverage: the leverage of the net position in a market."""
+
+    market: Text
+    leverage: Integer
+
+
+class DeadmanSet(Body):
+    """POST /api/v1/trade/deadman: cancel orders after so many milliseconds unless said again; 0 turns it off."""
+
+    timeout_ms: Integer
+    scope: ScopeText | UnsetType = UNSET
+
+
+class AccountReset(Body):
+    """POST /api/v1/account/reset: back to the starting balance; has no keys."""
+
+
+CommandsValue = Annotated[
+    list[dict[str, Any]], shape_meta(Shape.COMMANDS, "1 to 20 operations, each with its op and its keys")
+]
+
+
+class Batch(Body):
+    """POST /api/v1/trade/orders: several operations in one entry, one after the other, each with its own result."""
+
+    commands: CommandsValue
+
+
+class AccountOpen(Body):
+    """The operation of a first sign-in; no route takes it from outside."""
+
+    owner: Text
+
+
+class SignIn(Body):
+    """POST /api/v1/auth."""
+
+    email: Annotated[str, shape_meta(Shape.TEXT, "where the link is sent")]
+
+
+class Verify(Body):
+    """POST /api/v1/auth/verify."""
+
+    token: Annotated[str, shape_meta(Shape.TEXT, "the token of the link")]

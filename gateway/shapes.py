@@ -1,0 +1,161 @@
+"""
+How a value of a body looks in JSON: the annotations of the structs' fields and the reader of each shape; pure.
+
+A reader returns the value in canonical form or raises a refusal that names the key.
+"""
+
+import re
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from gateway.errors import Refusal
+from shared.codes import DeadmanScope, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
+from shared.units import decimal_parse
+
+INTEGER_MAX = 2**63 - 1
+TEXT_LENGTH_MAX = 64
+# The rule that a whole number too large for any record breaks.
+_BEYOND = {
+    "leverage": ResultCode.LEVERAGE_OUT_OF_RANGE,
+    "slippage_bps": ResultCode.SLIPPAGE_OUT_OF_RANGE,
+    "trail_ticks": ResultCode.TRAIL_OUT_OF_RANGE,
+    "trail_ppm": ResultCode.TRAIL_OUT_OF_RANGE,
+    "expires_ms": ResultCode.EXPIRY_IN_PAST,
+    "timeout_ms": ResultCode.TIMEOUT_OUT_OF_RANGE,
+    "order_id": ResultCode.ORDER_UNKNOWN,
+    "position_id": ResultCode.POSITION_UNKNOWN,
+}
+_TEXT = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
+
+
+class Shape(StrEnum):
+    """How a value looks in JSON."""
+
+    DECIMAL = "decimal"
+    INTEGER = "integer"
+    FLAG = "flag"
+    TEXT = "text"
+    SIDE = "side"
+    KIND = "kind"
+    TIF = "tif"
+    STP = "stp"
+    TPSL = "tpsl"
+    SCOPE = "scope"
+    TRIGGER_BY = "trigger_by"
+    TRIGGER = "trigger"
+    TRIGGER_OR_NULL = "trigger_or_null"
+    LEG = "leg"
+    COMMANDS = "commands"
+
+
+# What an enumeration allows from outside.
+WORDS: dict[Shape, tuple[type[IntEnum], tuple[str, ...]]] = {
+    Shape.SIDE: (Side, ("buy", "sell")),
+    Shape.KIND: (
+        OrderKind,
+        (
+            "market",
+            "limit",
+            "stop_market",
+            "stop_limit",
+            "take_profit_market",
+            "take_profit_limit",
+            "trailing_stop",
+        ),
+    ),
+    Shape.TIF: (Tif, ("GTC", "IOC", "FOK", "GTD")),
+    Shape.STP: (Stp, ("cancel_taker", "cancel_maker", "cancel_both")),
+    Shape.TPSL: (Tpsl, ("position", "order")),
+    Shape.SCOPE: (DeadmanScope, ("opening", "all")),
+    Shape.TRIGGER_BY: (TriggerBy, ("quote", "mark", "index")),
+}
+
+
+def shape_meta(shape: Shape, description: str) -> Meta:
+    """Return the annotation that carries a shape and, for the API description, its meaning."""
+    return Meta(description=description, extra={"shape": shape})
+
+
+def _words_meta(shape: Shape, default: str = "") -> Meta:
+    """Return the annotation of an enumeration, its words as the meaning."""
+    text = ", ".join(WORDS[shape][1])
+    return shape_meta(shape, f"{text}; {default} by default" if default else text)
+
+
+DecimalText = Annotated[str | int, shape_meta(Shape.DECIMAL, 'decimal text such as "1.5"; a JSON integer is taken too')]
+Integer = Annotated[int, shape_meta(Shape.INTEGER, "whole number")]
+Flag = Annotated[bool, shape_meta(Shape.FLAG, "true or false")]
+Text = Annotated[str, shape_meta(Shape.TEXT, "1 to 64 printable ASCII characters")]
+SideText = Annotated[str, _words_meta(Shape.SIDE)]
+KindText = Annotated[str, _words_meta(Shape.KIND, "market")]
+TifText = Annotated[str, _words_meta(Shape.TIF)]
+StpText = Annotated[str, _words_meta(Shape.STP, "cancel_taker")]
+TpslText = Annotated[str, _words_meta(Shape.TPSL, "position")]
+ScopeText = Annotated[str, _words_meta(Shape.SCOPE, "opening")]
+TriggerByText = Annotated[str, _words_meta(Shape.TRIGGER_BY, "quote")]
+
+
+def plain_read(name: str, shape: Shape, value: Any) -> Any:
+    """Return one value that holds no others, in canonical form; raises Refusal naming the key."""
+    match shape:
+        case Shape.DECIMAL:
+            return decimal_read(name, value)
+        case Shape.INTEGER:
+            return integer_read(name, value)
+        case Shape.FLAG:
+            if not isinstance(value, bool):
+                raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "true or false"})
+            return value
+        case Shape.TEXT:
+            return text_read(name, value)
+        case _:
+            return word_read(name, shape, value)
+
+
+def decimal_read(name: str, value: Any) -> str:
+    """Return a decimal as text; integers are taken, fractions of JSON are not."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "decimal text"})
+    if isinstance(value, float):
+        raise Refusal(ResultCode.NUMBER_NOT_TEXT.name, {"field": name})
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        # No reader of JSON must keep such a number exact, so it is none.
+        raise Refusal(ResultCode.NUMBER_NOT_TEXT.name, {"field": name})
+    text = str(value)
+    if len(text) > TEXT_LENGTH_MAX or decimal_parse(text) is None:
+        raise Refusal(ResultCode.NUMBER_MALFORMED.name, {"field": name})
+    return text
+
+
+def integer_read(name: str, value: Any) -> int:
+    """Return a whole number of at most 64 bits; a larger one is refused by the rule that its key would break."""
+    if isinstance(value, float):
+        raise Refusal(ResultCode.NUMBER_NOT_TEXT.name, {"field": name})
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "whole number"})
+    if abs(value) > INTEGER_MAX:
+        raise Refusal(_BEYOND[name].name, {"field": name})
+    return value
+
+
+def text_read(name: str, value: Any) -> str:
+    """Return a text of printable ASCII."""
+    if not isinstance(value, str):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "text"})
+    if _TEXT.fullmatch(value) is None:
+        code = ResultCode.MARKET_UNKNOWN if name == "market" else ResultCode.TEXT_INVALID
+        raise Refusal(code.name, {"field": name, "expected": "1 to 64 printable ASCII characters"})
+    return value
+
+
+def word_read(name: str, shape: Shape, value: Any) -> str:
+    """Return one of the words that an enumeration allows from outside."""
+    codes, words = WORDS[shape]
+    assert all(word.upper() in codes.__members__ for word in words)
+    if not isinstance(value, str):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "text"})
+    if value not in words:
+        raise Refusal(ResultCode.FIELD_VALUE_UNKNOWN.name, {"field": name, "allowed": list(words)})
+    return value

@@ -1,0 +1,130 @@
+"""
+The JSON of the events about accounts and positions: post-images, ends, ledger legs, funding, liquidations; pure.
+"""
+
+from shared import units
+from shared.codes import LedgerReason
+from shared.wire_events_text import (
+    ACCOUNT,
+    COUNTERS,
+    POSITIONS,
+    REASONS,
+    SOURCES,
+    Words,
+    average,
+    get,
+    money,
+    names_of,
+    optional,
+    optional_number,
+    price,
+    qty,
+    rate,
+)
+
+_LEDGER = names_of(LedgerReason)
+
+
+def account_opened(event: Words, market: str) -> str:
+    """Return a new account."""
+    owner = units.hex_of_pair(get(event, "owner_hi"), get(event, "owner_lo"))
+    return f'{{"e":"account_opened","account":{event[ACCOUNT]},"owner":"{owner}"}}'
+
+
+def account_changed(event: Words, market: str) -> str:
+    """Return the post-image of an account."""
+    return (
+        f'{{"e":"account_changed","account":{event[ACCOUNT]},"free":"{money(event, "free_e6")}",'
+        f'"reserved":"{money(event, "reserved_e6")}"'
+        + (',"frozen":true' if get(event, "frozen") else "")
+        + f"{optional_number(event, 'deadman_us', 'deadman_us')}{optional_number(event, 'resets', 'resets')}}}"
+    )
+
+
+def account_market_changed(event: Words, market: str) -> str:
+    """Return what an account has set for a market."""
+    return (
+        f'{{"e":"account_market_changed","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"leverage":{get(event, "leverage")}}}'
+    )
+
+
+def ledger(event: Words, market: str) -> str:
+    """Return one leg of a movement of money."""
+    counter = get(event, "counter")
+    name = f"position:{-counter}" if counter < 0 else COUNTERS[counter]
+    return (
+        f'{{"e":"ledger","account":{event[ACCOUNT]},"amount":"{money(event, "amount_e6")}","counter":"{name}",'
+        f'"reason":"{_LEDGER[get(event, "reason")]}","ref":{get(event, "reference")},'
+        f'"free_after":"{money(event, "free_e6")}"}}'
+    )
+
+
+def _child(event: Words, name: str) -> str:
+    """Return a position's SL or TP, or nothing."""
+    if not get(event, f"{name}_id"):
+        return ""
+    return (
+        f',"{name}":{{"order_id":{get(event, f"{name}_id")},"price_trigger":"{price(event, f"{name}_ticks")}",'
+        f'"trigger_by":"{SOURCES[get(event, f"{name}_by")]}"'
+        f"{optional(event, 'price', f'{name}_price_ticks', price)}}}"
+    )
+
+
+def position_changed(event: Words, market: str) -> str:
+    """Return the post-image of a position."""
+    return (
+        f'{{"e":"position_changed","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"position_id":{get(event, "position_id")},"kind":"{POSITIONS[get(event, "position_kind")]}",'
+        f'"qty":"{qty(event, "qty_lots")}","leverage":{get(event, "leverage")}'
+        f"{optional(event, 'price_entry', 'price_average_e4', average)}"
+        f',"cost":"{money(event, "cost_e6")}","margin":"{money(event, "margin_e6")}"'
+        f"{optional(event, 'price_liquidation', 'price_liquidation_ticks', price)}"
+        f"{_child(event, 'take_profit')}{_child(event, 'stop_loss')}"
+        f',"pnl_realised":"{money(event, "pnl_e6")}","fees":"{money(event, "fee_e6")}",'
+        f'"funding":"{money(event, "funding_e6")}","opened_us":{get(event, "opened_us")}}}'
+    )
+
+
+def closed_position(event: Words, market: str) -> str:
+    """Return the end of a position, with its whole life."""
+    direction = "long" if get(event, "side") > 0 else "short"
+    return (
+        f'{{"e":"closed_position","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"position_id":{get(event, "position_id")},"kind":"{POSITIONS[get(event, "position_kind")]}",'
+        f'"direction":"{direction}","qty":"{qty(event, "qty_lots")}",'
+        f'"price_entry":"{average(event, "price_average_e4")}","price_exit":"{average(event, "price_exit_e4")}",'
+        f'"pnl_realised":"{money(event, "pnl_e6")}","fees":"{money(event, "fee_e6")}",'
+        f'"funding":"{money(event, "funding_e6")}",'
+        f'"reason":"{REASONS[get(event, "reason")]}","opened_us":{get(event, "opened_us")},'
+        f'"closed_us":{get(event, "closed_us")}}}'
+    )
+
+
+def funding(event: Words, market: str) -> str:
+    """Return what one position paid or received."""
+    return (
+        f'{{"e":"funding","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"position_id":{get(event, "position_id")},"rate":"{rate(event, "rate_ppb")}",'
+        f'"price_mark":"{price(event, "price_mark_ticks")}","amount":"{money(event, "amount_e6")}",'
+        f'"due_ms":{get(event, "due_ms")}}}'
+    )
+
+
+def liquidation(event: Words, market: str) -> str:
+    """Return that a position is closed by force."""
+    return (
+        f'{{"e":"liquidation","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"position_id":{get(event, "position_id")},"order_id":{get(event, "order_id")},'
+        f'"qty":"{qty(event, "qty_lots")}","price":"{price(event, "price_ticks")}",'
+        f'"price_mark":"{price(event, "price_mark_ticks")}"}}'
+    )
+
+
+def deficit(event: Words, market: str) -> str:
+    """Return what the venue paid for a position that was worth less than nothing."""
+    return (
+        f'{{"e":"deficit","account":{event[ACCOUNT]},"market":"{market}",'
+        f'"position_id":{get(event, "position_id")},"payer":"{COUNTERS[get(event, "counter")]}",'
+        f'"amount":"{money(event, "amount_e6")}"}}'
+    )

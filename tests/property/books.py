@@ -1,0 +1,150 @@
+"""
+The books of twin and engine as plain numbers, equal after every entry: accounts, positions, orders, markets.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from engine import core
+from shared.codes import DeadmanScope, IgnoreReason, Liquidity
+from tests.reference import Reference
+from tests.reference.state import FIRST_USER, HOUSE
+
+Book = dict[Any, Any]
+# Fields of an order and of a position, the engine's name and the twin's; None and False of the twin are 0.
+ORDERS = {
+    "account_id": "account_id", "position_id": "position_id", "parent_id": "parent_id", "oco_id": "oco_id",
+    "qty_lots": "lots", "qty_filled_lots": "lots_filled", "filled_e6": "notional_filled", "fee_e6": "fee",
+    "pnl_e6": "pnl", "reserved_e6": "reserved", "placed_us": "placed_us", "expires_us": "expires_us",
+    "price_ticks": "price", "price_trigger_ticks": "price_trigger", "price_activation_ticks": "price_activation",
+    "trail_ticks": "trail_ticks", "trail_ppm": "trail_ppm", "close_percent": "close_percent", "status": "status",
+    "kind": "kind", "reduce_only": "reduce_only", "post_only": "post_only", "client_order_id": "client_order_id",
+}  # fmt: skip
+POSITIONS = {
+    "account_id": "account_id", "lots": "lots", "cost_e6": "cost", "margin_e6": "margin", "pnl_e6": "pnl",
+    "fees_e6": "fees", "funding_e6": "funding", "entry_lots": "lots_opened", "entry_e6": "notional_opened",
+    "exit_lots": "lots_closed", "exit_e6": "notional_closed",
+}  # fmt: skip
+HOUSE_FIELDS = ("account_id", "lots", "cost_e6", "margin_e6")
+TEXTS = ("kind", "status", "client_order_id")
+
+
+def twin_books(twin: Reference) -> dict[str, Book]:
+    """Return the twin's accounts, positions, orders and markets as plain numbers."""
+    state = twin.state
+    return {
+        "accounts": {key: twin_account(twin, key) for key in state.accounts},
+        "positions": {row.position_id: plain(row, POSITIONS) for row in state.positions.values()},
+        "house": {row.position_id: plain(row, POSITIONS, HOUSE_FIELDS) for row in state.house.values()},
+        "orders": {row.order_id: plain(row, ORDERS) for row in state.orders.values()},
+        "priority": dict.fromkeys(row.order_id for row in sorted(state.orders.values(), key=lambda row: row.priority)),
+        "markets": {row.name: twin_market(twin, row) for row in state.markets.values()},
+    }
+
+
+def plain(row: Any, fields: dict[str, str], wanted: tuple[str, ...] = ()) -> tuple[Any, ...]:
+    """Return the fields of one of the twin's rows as the engine holds them."""
+    found = []
+    for name, own in fields.items():
+        if not wanted or name in wanted:
+            value = getattr(row, own)
+            found.append((value or "") if name in TEXTS else int(value or 0))
+    return tuple(found)
+
+
+def twin_account(twin: Reference, account_id: int) -> tuple[Any, ...]:
+    """Return one of the twin's accounts with what it set: leverages, the dead-man's switch."""
+    state = twin.state
+    row = state.accounts[account_id]
+    leverages = tuple(state.leverages.get((account_id, name), 0) for name in state.markets)
+    scope = row.deadman_scope if row.deadman_us else ""
+    return (row.free, row.reserved, int(row.frozen), row.deadman_us, scope, row.resets, leverages)
+
+
+def twin_market(twin: Reference, row: Any) -> dict[str, Any]:
+    """Return what the twin knows of a market: prices, what is used up, what is due, what was ignored."""
+    return {
+        "bid": row.bid, "ask": row.ask, "mark": row.mark, "index": row.index, "state": row.state,
+        "fresh": int(twin.state.fresh(row)), "ignored": dict(sorted(row.ignored.items())),
+        "used": (row.used[-1], row.used[1]) if row.liquidity == "quote_sized" else (0, 0),
+        "funding": (row.funding_next_ms, row.funding_settled_ms, row.funding_rate_ppb),
+        "sizes": (row.bid_size, row.ask_size),
+    }  # fmt: skip
+
+
+def engine_books(states: np.ndarray) -> dict[str, Book]:
+    """Return the engine's accounts, positions, orders and markets in the same form."""
+    orders = core.orders_of(states)
+    rows = core.positions_of(states)
+    markets = engine_markets(states)
+    return {
+        "accounts": {row["account_id"]: engine_account(row, len(markets)) for row in core.accounts_of(states)},
+        "positions": {
+            row["position_id"]: tuple(row[name] for name in POSITIONS)
+            for row in rows
+            if row["account_id"] >= FIRST_USER and row["lots"]
+        },
+        "house": {
+            row["position_id"]: tuple(row[name] for name in HOUSE_FIELDS) for row in rows if row["account_id"] == HOUSE
+        },
+        "orders": {row["order_id"]: tuple(row[name] for name in ORDERS) for row in orders},
+        "priority": dict.fromkeys(row["order_id"] for row in sorted(orders, key=lambda row: row["priority"])),
+        "markets": markets,
+    }
+
+
+def engine_account(row: dict[str, Any], markets_count: int) -> tuple[Any, ...]:
+    """Return one of the engine's accounts."""
+    scope = row["deadman_scope"]
+    if not isinstance(scope, str):
+        scope = DeadmanScope(scope).name.lower()
+    leverages = tuple(int(value) for value in list(row["leverage"])[:markets_count])
+    deadman = (row["deadman_us"], scope if row["deadman_us"] else "")
+    return (row["free_e6"], row["reserved_e6"], row["frozen"], *deadman, row["resets"], leverages)
+
+
+def engine_markets(states: np.ndarray) -> dict[str, Any]:
+    """Return the engine's markets."""
+    found = {}
+    state = states.view(np.ndarray)[0]
+    for index, (name, view) in enumerate(core.market_views(states).items()):
+        row, feed = state["markets"][index], state["feeds"][index]
+        reasons = {IgnoreReason(code).name: int(count) for code, count in enumerate(feed["marks_ignored"]) if count}
+        for reason, count in view["ignored"].items():
+            reasons[reason.upper()] = reasons.get(reason.upper(), 0) + count
+        sized = int(row["config"]["liquidity"]) == Liquidity.QUOTE_SIZED
+        found[name] = {
+            **{key: int(row[f"{key}_ticks"]) for key in ("bid", "ask", "mark", "index")},
+            "state": view["state"], "fresh": view["fresh"], "ignored": dict(sorted(reasons.items())),
+            "used": (int(row["bid_used_lots"]), int(row["ask_used_lots"])) if sized else (0, 0),
+            "funding": tuple(int(row[f"funding_{key}"]) for key in ("next_ms", "settled_ms", "rate_ppb")),
+            "sizes": (int(row["bid_lots"]), int(row["ask_lots"])),
+        }  # fmt: skip
+    return found
+
+
+def books_difference(twin: dict[str, Book], engine: dict[str, Book]) -> tuple[str, str]:
+    """Return the name of the first book that differs, and its differing rows as readable lines; empty when equal."""
+    for name, rows in twin.items():
+        others = engine[name]
+        if rows == others and (name != "priority" or list(rows) == list(others)):
+            continue
+        lines = [f"  fields: {fields_of(name)}"] if fields_of(name) else []
+        for key in sorted({*rows, *others}, key=str):
+            one, other = rows.get(key), others.get(key)
+            lines += [f"  {name} {key}\n    twin:   {one}\n    engine: {other}"] if one != other else []
+        if name == "priority":
+            lines = [f"  by priority\n    twin:   {list(rows)}\n    engine: {list(others)}"]
+        return name, "\n".join(lines)
+    return "", ""
+
+
+def fields_of(name: str) -> tuple[str, ...]:
+    """Return the names of the numbers in a book's rows."""
+    return {
+        "accounts": ("free", "reserved", "frozen", "deadman_us", "scope", "resets", "leverages"),
+        "positions": tuple(POSITIONS),
+        "house": HOUSE_FIELDS,
+        "orders": tuple(ORDERS),
+    }.get(name, ())
