@@ -120,11 +120,11 @@ def leg_cut(state, order_row, lots):
         return
     sibling = state.orders[sibling_row]
     whole = order.qty_filled_lots >= order.qty_lots
-    if sibling.close_percent == 0:
-        sibling.qty_lots -= lots
-    if whole or (sibling.close_percent == 0 and sibling.qty_lots <= sibling.qty_filled_lots):
+    by_percent = sibling.close_percent != 0
+    if whole or (not by_percent and sibling.qty_lots - lots <= sibling.qty_filled_lots):
         leg_end(state, order_row, sibling_row)
-    elif sibling.close_percent == 0:
+    elif not by_percent:
+        sibling.qty_lots -= lots
         events.emit_order_changed(state, sibling_row)
 
 

@@ -71,6 +71,8 @@ def house_close(state, position_row, price_ticks, kind, fee_ppm, reason):
     order = state.orders[ORDER_IN_HAND]
     order.price_ticks = price_ticks
     order.fee_taker_ppm = fee_ppm
+    if kind == OrderKind.MARKET:
+        order.tif = Tif.IOC
     taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
     matching.walk_begin(state)
     matching.house_step(state, lots, price_ticks)

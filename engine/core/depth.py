@@ -32,9 +32,11 @@ def used_lots(market, side_sign):
 
 @kernel
 def used_add(market, side_sign, lots):
-    """Use lots of the quote's side that a taker meets; only `quote_sized` counts them."""
+    """Use lots of the quote's side that a taker meets, at most what is left of it; only `quote_sized` counts them."""
     if market.config.liquidity != Liquidity.QUOTE_SIZED:
         return
+    offered = levels_count(market, side_sign) * size_lots(market, side_sign)
+    lots = min(lots, max(int64(0), offered - used_lots(market, side_sign)))
     if side_sign > 0:
         market.ask_used_lots += lots
     else:
@@ -81,10 +83,21 @@ def quote_lots(market, side_sign, used, bound_ticks, wanted):
 
 
 @kernel
-def levels_sum(lots, size):
-    """Return Σ of the levels of the first lots: Σ ⌊x ÷ size⌋ for x = 0 … lots − 1, in closed form."""
-    full = lots // size
-    return size * (full * (full - 1) // 2) + full * (lots - full * size)
+def forced_lots(market, side_sign, used, bound_ticks, wanted):
+    """Return how many of the wanted lots the quote offers a liquidation: to it the last level is endless."""
+    if market.config.liquidity == Liquidity.QUOTE_SIZED:
+        if side_sign * (bound_ticks - level_last_ticks(market, side_sign)) >= 0:
+            return wanted
+    return quote_lots(market, side_sign, used, bound_ticks, wanted)
+
+
+@kernel
+def levels_sum(lots, size, last):
+    """Return Σ of the levels of the first lots: Σ min(⌊x ÷ size⌋, last) for x = 0 … lots − 1, in closed form."""
+    endless = max(int64(0), lots - last * size)
+    lots -= endless
+    full = lots // size if size > 0 else int64(0)
+    return size * (full * (full - 1) // 2) + full * (lots - full * size) + last * endless
 
 
 @kernel
@@ -92,14 +105,14 @@ def quote_cost_e6(market, side_sign, used, lots):
     """
     Return what lots cost when they are taken from the quote, whose first `used` lots are gone.
 
-    Units:  money of the lots, exact.
+    Units:  money of the lots, exact; what the levels do not hold costs the last one's price.
     """
     ticks = lots * touch_ticks(market, side_sign)
     if market.config.liquidity == Liquidity.QUOTE_SIZED:
         size = size_lots(market, side_sign)
-        if size > 0:
-            levels = levels_sum(used + lots, size) - levels_sum(used, size)
-            ticks += side_sign * (market.ask_ticks - market.bid_ticks) * levels
+        last = levels_count(market, side_sign) - 1
+        levels = levels_sum(used + lots, size, last) - levels_sum(used, size, last)
+        ticks += side_sign * (market.ask_ticks - market.bid_ticks) * levels
     return ticks * market.config.unit_e6
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.core import limits, settle, triggers
+from engine.core import limits, margin, settle
 from engine.core.invariants_lists import Live, lists_check, live_of
 from engine.core.kernel import entry
 from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus
@@ -104,7 +104,7 @@ def trails_count(states, market_row):
 @entry
 def left_alone(states, market_row):
     """Return whether something fires in a tradable market, which a settled state never shows."""
-    return triggers.anything_fires(states[0], market_row) and settle.tradable(states[0], market_row)
+    return settle.anything_fires(states[0], market_row) and settle.tradable(states[0], market_row)
 
 
 @entry
@@ -114,7 +114,7 @@ def thresholds_count(states, market_row, positions):
     for row in range(1, positions + 1):
         position = states[0].positions[row]
         if position.position_id > 0 and position.market_id == market_row + 1 and position.account_id >= ACCOUNT_FIRST:
-            total += int(triggers.margin.threshold_ticks(states[0], row) != 0)
+            total += int(margin.threshold_ticks(states[0], row) != 0)
     return total
 
 

@@ -81,6 +81,7 @@ def _account_counts(state: Any, live: Live, found: list[str]) -> None:
         "orders_resting": np.bincount(owner[resting], minlength=accounts),
         "orders_dormant": np.bincount(owner[~resting], minlength=accounts),
         "positions_open": np.bincount(held, minlength=accounts),
+        "tickets_waiting": np.bincount(owner[ticket], minlength=accounts),
     }
     for name, weights in (("resting", orders["status"] == OrderStatus.RESTING), ("opening", opening)):
         wanted[name] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)

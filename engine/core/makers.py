@@ -155,12 +155,28 @@ def maker_judge(state, row, lots):
         ):
             return int64(CloseReason.WOULD_BE_LIQUIDATED)
     take.open_interest_lots = interest
+    sim_add(state, row, plan.lots_after, plan.cost_after_e6, plan.margin_after_e6, plan.free_after_e6)
+    return int64(FILLED)
+
+
+@kernel
+def maker_cancelled(state, row):
+    """Note that a resting order ends in this walk: what it reserved is free for its account's next one."""
+    order = state.orders[row]
+    held, cost_e6, margin_e6 = maker_held(state, row)
+    free_e6 = maker_free_e6(state, tables.account_row(int64(order.account_id)))
+    sim_add(state, row, held, cost_e6, margin_e6, free_e6 + order.reserved_e6)
+
+
+@kernel
+def sim_add(state, row, lots, cost_e6, margin_e6, free_e6):
+    """Note what the position and the money behind a resting order would be from here on."""
+    take = state.taker
     sim = state.sims[take.sims_count]
     take.sims_count += 1
-    sim.account_row = account_row
+    sim.account_row = tables.account_row(int64(state.orders[row].account_id))
     sim.position_row = maker_ticket_row(state, row)
-    sim.lots = plan.lots_after
-    sim.cost_e6 = plan.cost_after_e6
-    sim.margin_e6 = plan.margin_after_e6
-    sim.free_e6 = plan.free_after_e6
-    return int64(FILLED)
+    sim.lots = lots
+    sim.cost_e6 = cost_e6
+    sim.margin_e6 = margin_e6
+    sim.free_e6 = free_e6

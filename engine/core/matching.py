@@ -94,7 +94,10 @@ def walk(state):
         price_ticks = int64(state.orders[row].price_ticks)
         meets = row != ROW_NONE and take.side_sign * (bound - price_ticks) >= 0
         limit = price_ticks - take.side_sign if meets else bound
-        lots = depth.quote_lots(market, take.side_sign, take.used_lots, limit, left)
+        if take.forced != 0:
+            lots = depth.forced_lots(market, take.side_sign, take.used_lots, limit, left)
+        else:
+            lots = depth.quote_lots(market, take.side_sign, take.used_lots, limit, left)
         if lots > 0:
             quote_step(state, lots)
         elif meets:
@@ -105,7 +108,8 @@ def walk(state):
             break
     if take.filled_lots < take.lots and take.capped == 0 and take.cut == 0:
         if take.forced != 0:
-            forced_step(state)
+            # A `book`: the house takes what users do not, at the bankruptcy price.
+            house_step(state, take.lots - take.filled_lots, bound)
         else:
             beyond = depth.extreme_ticks(take.side_sign)
             offered = depth.quote_lots(market, take.side_sign, take.used_lots, beyond, int64(1))
@@ -252,17 +256,6 @@ def house_step(state, lots, price_ticks):
 
 
 @kernel
-def forced_step(state):
-    """Let the house take what neither users nor the quote's size take of a liquidation."""
-    take = state.taker
-    market = state.markets[take.market_row]
-    price_ticks = take.bound_ticks
-    if market.config.liquidity != Liquidity.BOOK:
-        price_ticks = depth.level_last_ticks(market, take.side_sign)
-    house_step(state, take.lots - take.filled_lots, price_ticks)
-
-
-@kernel
 def user_step(state, row, left):
     """Meet one user's order: prevent a self-trade, or fill from it, or end it; may end the walk (take.cut)."""
     take = state.taker
@@ -294,6 +287,7 @@ def user_step(state, row, left):
         return
     reason = makers.maker_judge(state, row, lots)
     if reason != int64(FILLED):
+        makers.maker_cancelled(state, row)
         step_add(state, row, int64(0), int64(0), reason)
         take.capped = 0
         return

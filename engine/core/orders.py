@@ -145,6 +145,7 @@ def order_count(state, row, step):
     if order.status == OrderStatus.RESTING:
         account.resting[market_row] += step
     if order.reduce_only == 0 and order.leverage != 0:
+        account.tickets_waiting += step
         state.positions_pending += step
     elif may_open(order):
         before = account.opening[market_row] > 0

@@ -121,13 +121,21 @@ def plan_maker(plan, market, side_sign, leverage):
 
 @kernel
 def plan_maker_house(plan, market, side_sign, leverage):
-    """Plan the opening part of a resting order that the quote fills: margin and open loss as far as free reaches."""
-    if plan.open_lots > 0:
-        left_e6 = max(int64(0), plan.free_after_e6)
-        plan.margin_in_e6 = min(left_e6, ceil_div(plan.open_e6, leverage))
-        left_e6 -= plan.margin_in_e6
-        plan.open_loss_e6 = min(left_e6, open_loss_e6(market, side_sign, plan.open_lots, plan.open_e6))
-        plan_open(plan)
+    """
+    Plan the opening part of a resting order that the quote fills: the open loss only as far as free money reaches.
+
+    A plan that lacks more of its margin than a micro or two leaves free money below zero.
+    """
+    if plan.open_lots == 0:
+        return
+    due_e6 = ceil_div(plan.open_e6, leverage)
+    left_e6 = plan.free_after_e6
+    plan.margin_in_e6 = due_e6
+    if due_e6 - LACK_MAX_E6 <= left_e6 < due_e6:
+        plan.margin_in_e6 = max(int64(0), left_e6)
+    left_e6 = max(int64(0), left_e6 - plan.margin_in_e6)
+    plan.open_loss_e6 = min(left_e6, open_loss_e6(market, side_sign, plan.open_lots, plan.open_e6))
+    plan_open(plan)
 
 
 @kernel

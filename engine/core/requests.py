@@ -12,6 +12,7 @@ from engine.core.limits import INSTRUCTION_LATE_US, ROW_NONE
 from shared.codes import ResultCode
 
 DIGEST_PRIME = 2**31 - 1
+LANE_BITS = 2**31 - 1
 ENVELOPE_WORDS = 4  # seq, ts and where parts and parameters lie lead a command and are no part of its body
 UUID_VERSION_7 = 7
 
@@ -38,15 +39,16 @@ def body_digest(record, words, part_words, parts, config_words):
 
 @kernel
 def words_digest(words, first, left, right):
-    """Return the two lanes gone on over words from `first` on."""
+    """Return the two lanes gone on over words from `first` on; most are zero, so the others bring their place along."""
     for index in range(first, len(words)):
-        low = words[index] & 0x7FFFFFFF
-        high = (words[index] >> 31) & 0x7FFFFFFF
-        left = (left * 1_000_003 + low) % DIGEST_PRIME
-        left = (left * 1_000_003 + high) % DIGEST_PRIME
-        right = (right * 69_069 + high) % DIGEST_PRIME
-        right = (right * 69_069 + low) % DIGEST_PRIME
-    return left, right
+        word = words[index]
+        if word != 0:
+            low = (word & LANE_BITS) + index
+            high = ((word >> 31) & LANE_BITS) + ((word >> 62) & 3)
+            left = ((left * 1_000_003 + low) % DIGEST_PRIME * 1_000_003 + high) % DIGEST_PRIME
+            right = ((right * 69_069 + high) % DIGEST_PRIME * 69_069 + low) % DIGEST_PRIME
+    # What follows is another record.
+    return (left * 1_000_003 + 1) % DIGEST_PRIME, right
 
 
 @kernel
@@ -121,9 +123,10 @@ def request_remember(state, command, digest, result):
     if expires_us < state.header.log_time_us:
         return
     row = request_find(state, command)
+    # What was accepted found room before it was carried out, even if it was that very change of the room.
     if row != ROW_NONE:
         request_forget(state, row)
-    if state.requests_table.live >= state.venue.requests_max:
+    elif not accepted and state.requests_table.live >= state.venue.requests_max:
         return
     row = tables.row_acquire(state.requests_table, state.request_links)
     assert row != ROW_NONE

@@ -243,6 +243,8 @@ ACCOUNT_LINK = np.dtype(
         ("position_first", np.int32),
         ("position_last", np.int32),
         ("positions_open", np.int32),
+        ("tickets_waiting", np.int32),  # that its delayed orders will open
+        ("pad", np.int32),
         ("resting", np.int32, (r.MARKETS_CAPACITY,)),  # resting orders, by market
         ("opening", np.int32, (r.MARKETS_CAPACITY,)),  # live orders that may open the net position, by market
         ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market

@@ -176,7 +176,8 @@ def size_validate(state, lots, price_ticks, closes):
 @kernel
 def triggers_room_validate(state, more):
     """Return TRIGGERS_OPEN_MAX when the account may not have so many dormant orders."""
-    if state.account_links[state.ask.account_row].orders_dormant + more > state.venue.triggers_open_max:
+    dormant = state.account_links[state.ask.account_row].orders_dormant
+    if more > 0 and dormant + more > state.venue.triggers_open_max:
         return int64(ResultCode.TRIGGERS_OPEN_MAX)
     return int64(OK)
 
@@ -184,7 +185,8 @@ def triggers_room_validate(state, more):
 @kernel
 def orders_room_validate(state, more):
     """Return ORDERS_OPEN_MAX when the account may not have so many orders that rest or are put aside."""
-    if state.account_links[state.ask.account_row].orders_resting + more > state.venue.orders_open_max:
+    resting = state.account_links[state.ask.account_row].orders_resting
+    if more > 0 and resting + more > state.venue.orders_open_max:
         return int64(ResultCode.ORDERS_OPEN_MAX)
     return int64(OK)
 
@@ -233,7 +235,7 @@ def bracket_validate(state, entry_ticks):
 def positions_room_validate(state):
     """Return POSITIONS_OPEN_MAX when the account may open no further position."""
     links = state.account_links[state.ask.account_row]
-    count = int64(links.positions_open)
+    count = int64(links.positions_open) + int64(links.tickets_waiting)
     for market_row in range(MARKETS_CAPACITY):
         count += int64(links.opening[market_row] > 0 and links.net[market_row] == ROW_NONE)
     if count >= state.venue.positions_open_max:

@@ -76,6 +76,7 @@ def follower_wake(state, row):
     if code != OK:
         events.emit_closed_order(state, int64(ORDER_IN_HAND), int64(CloseReason.TRIGGER_FAILED), code)
         events.emit_position_changed(state, position_row)
+        events.emit_account_changed(state, state.taker.account_row)
         return
     order_run(state, reason)
 

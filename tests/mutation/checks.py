@@ -14,8 +14,9 @@ from typing import Any
 from tests.mutation.mutants import MODULE_LEVEL, Mutant
 
 HISTORIES = "tests/mutation/random_histories.py"
-FOLDERS = ("tests/scenario", "tests/examples", "tests/property", "tests/unit")
-SEES = r"engine import core|engine\.(core|library)|tests\.(builders|examples|property|scenario|reference)"
+FOLDERS = ("tests/scenario", "tests/examples", "tests/golden", "tests/property", "tests/unit")
+OWN = "builders|examples|golden|property|reference|scenario|trailing_market"
+SEES = rf"engine import core|engine\.(core|library)|tests\.({OWN})"
 SEES_CORE = re.compile(rf"(from|import) ({SEES})\b")
 # Histories are run seed by seed here; the others compile, read sources or pages, or test this tool.
 LEFT_OUT = {"test_twin", "test_modes", "test_kernel", "test_mutation", "test_commands_page", "test_risk_page"}

@@ -14,4 +14,4 @@ HASHED = 5  # every so many-th history compares the record's hash too, which cos
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_history(seed: int) -> None:
     """Engine and twin agree on every event and every balance of one random history."""
-    run(seed, ENTRIES, hashes=seed % HASHED == 0)
+    run(seed, ENTRIES, check_hash=seed % HASHED == 0)

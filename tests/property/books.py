@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from engine import core
+from engine.core.inspect import account_row
 from shared.codes import DeadmanScope, IgnoreReason, Liquidity
 from tests.reference import Reference
 from tests.reference.state import FIRST_USER, HOUSE
@@ -69,7 +70,7 @@ def twin_market(twin: Reference, row: Any) -> dict[str, Any]:
         "fresh": int(twin.state.fresh(row)), "ignored": dict(sorted(row.ignored.items())),
         "used": (row.used[-1], row.used[1]) if row.liquidity == "quote_sized" else (0, 0),
         "funding": (row.funding_next_ms, row.funding_settled_ms, row.funding_rate_ppb),
-        "sizes": (row.bid_size, row.ask_size),
+        "sizes": tuple(min(size, row.limits["order_lots"]) for size in (row.bid_size, row.ask_size)),
     }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def engine_books(states: np.ndarray) -> dict[str, Book]:
     rows = core.positions_of(states)
     markets = engine_markets(states)
     return {
-        "accounts": {row["account_id"]: engine_account(row, len(markets)) for row in core.accounts_of(states)},
+        "accounts": {row["account_id"]: engine_account(states, row, len(markets)) for row in core.accounts_of(states)},
         "positions": {
             row["position_id"]: tuple(row[name] for name in POSITIONS)
             for row in rows
@@ -94,14 +95,13 @@ def engine_books(states: np.ndarray) -> dict[str, Book]:
     }
 
 
-def engine_account(row: dict[str, Any], markets_count: int) -> tuple[Any, ...]:
-    """Return one of the engine's accounts."""
-    scope = row["deadman_scope"]
-    if not isinstance(scope, str):
-        scope = DeadmanScope(scope).name.lower()
-    leverages = tuple(int(value) for value in list(row["leverage"])[:markets_count])
-    deadman = (row["deadman_us"], scope if row["deadman_us"] else "")
-    return (row["free_e6"], row["reserved_e6"], row["frozen"], *deadman, row["resets"], leverages)
+def engine_account(states: np.ndarray, row: dict[str, Any], markets_count: int) -> tuple[Any, ...]:
+    """Return one of the engine's accounts with what it set."""
+    whole = states.view(np.ndarray)[0]["accounts"][account_row(row["account_id"])]
+    leverages = tuple(int(value) for value in whole["leverage"][:markets_count])
+    scope = DeadmanScope(row["deadman_scope"]).name.lower() if row["deadman_us"] else ""
+    cells = (row["free_e6"], row["reserved_e6"], row["frozen"])
+    return (*cells, row["deadman_us"], scope, row["resets"], leverages)
 
 
 def engine_markets(states: np.ndarray) -> dict[str, Any]:
@@ -113,13 +113,14 @@ def engine_markets(states: np.ndarray) -> dict[str, Any]:
         reasons = {IgnoreReason(code).name: int(count) for code, count in enumerate(feed["marks_ignored"]) if count}
         for reason, count in view["ignored"].items():
             reasons[reason.upper()] = reasons.get(reason.upper(), 0) + count
+        most = int(row["config"]["order_lots_max"])
         sized = int(row["config"]["liquidity"]) == Liquidity.QUOTE_SIZED
         found[name] = {
             **{key: int(row[f"{key}_ticks"]) for key in ("bid", "ask", "mark", "index")},
             "state": view["state"], "fresh": view["fresh"], "ignored": dict(sorted(reasons.items())),
             "used": (int(row["bid_used_lots"]), int(row["ask_used_lots"])) if sized else (0, 0),
             "funding": tuple(int(row[f"funding_{key}"]) for key in ("next_ms", "settled_ms", "rate_ppb")),
-            "sizes": (int(row["bid_lots"]), int(row["ask_lots"])),
+            "sizes": tuple(min(int(row[key]), most) for key in ("bid_lots", "ask_lots")),
         }  # fmt: skip
     return found
 

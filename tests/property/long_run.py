@@ -13,21 +13,20 @@ from typing import Any
 
 from tests.property.shrink import case_write, replay_file, shrink, text_of
 from tests.property.statistics import Statistics
-from tests.property.venues import Difference, run
+from tests.property.venues import HASH_EVERY, Difference, run
 
 ENTRIES = 220
-HASH_EVERY = 10
 
-Task = tuple[int, int, bool]
+Task = tuple[int, int, bool, bool]
 Done = tuple[int, dict[str, dict[str, int]], str, str]
 
 
 def history(task: Task) -> Done:
     """Return a seed with what its history reached, and the cause and the text of a difference if there is one."""
-    seed, entries, twin_only = task
+    seed, entries, twin_only, any_order = task
     statistics = Statistics()
     try:
-        run(seed, entries, statistics, check_hash=seed % HASH_EVERY == 0, twin_only=twin_only)
+        run(seed, entries, statistics, seed % HASH_EVERY == 0, twin_only, any_order)
     except Difference as problem:
         return seed, statistics.plain(), problem.cause, problem.text
     return seed, statistics.plain(), "", ""
@@ -70,7 +69,8 @@ class LongRun:
     def run(self) -> int:
         """Run until the seeds, the minutes or the agreement end; returns the exit code."""
         started = time.monotonic()
-        tasks = ((seed, self.asked.entries, self.asked.twin_only) for seed in range(self.seed, self.end))
+        how = (self.asked.entries, self.asked.twin_only, self.asked.any_order)
+        tasks = ((seed, *how) for seed in range(self.seed, self.end))
         with multiprocessing.get_context("spawn").Pool(self.asked.processes) as pool:
             for done in map(history, tasks) if self.asked.processes == 1 else pool.imap(history, tasks):
                 if not self.take(done):
@@ -98,18 +98,19 @@ def main() -> None:
     parser.add_argument("--resume", help="a file that keeps the next seed and the counts")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--twin-only", action="store_true", help="check the twin by itself")
+    parser.add_argument("--any-order", action="store_true", help="let the events of an entry come in any order")
     parser.add_argument("--go-on", action="store_true", help="collect differences by cause instead of stopping at one")
     parser.add_argument("--shrink", type=int, metavar="SEED", help="print a small history that fails like this one's")
     parser.add_argument("--save", help="with --shrink: a file for the small history")
     parser.add_argument("--replay", nargs="+", metavar="FILE", help="run small histories from files again")
     asked = parser.parse_args()
     if asked.replay:
-        problems = {path: replay_file(Path(path)) for path in asked.replay}
+        problems = {path: replay_file(Path(path), asked.any_order) for path in asked.replay}
         print("\n".join(f"{path}: {problem or 'agrees now'}" for path, problem in problems.items()))
         sys.exit(any(problems.values()))
     if asked.shrink is None:
         sys.exit(LongRun(asked).run())
-    small = shrink(asked.shrink, asked.entries, asked.twin_only)
+    small = shrink(asked.shrink, asked.entries, asked.twin_only, asked.any_order)
     if small is None:
         print(f"seed {asked.shrink} does not fail")
         return

@@ -162,9 +162,10 @@ def reduce_pile(history: "History", market: Market) -> Iterator[Entry]:
     values = {"market": market.name, "side": side_of(sign), "kind": "market", "qty": amounts.qty_text(market, lots)}
     yield history.instruction(other, "order_place", limit(market, -sign, lots, middle(history, market)))
     yield history.instruction(account_id, "order_place", values)
-    for _ in range(chance.randint(1, 4)):
-        ticks = middle(history, market) + sign * chance.choice([1, 2, 5, history.ticks_of(market) // 100])
-        part = max(1, lots // chance.choice([1, 2, 3]))
+    parts = chance.choice([1, 2, 3, 4])
+    for _ in range(parts + 1):
+        ticks = middle(history, market) + sign * chance.choice([2, 5, history.ticks_of(market) // 100])
+        part = max(1, lots // parts + chance.choice([0, 0, 1]))
         yield history.instruction(account_id, "order_place", limit(market, -sign, part, ticks, reduce_only=True))
     position = history.twin.state.position_net(account_id, market)
     held = abs(position.lots) if position is not None else 1

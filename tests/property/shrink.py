@@ -6,6 +6,7 @@ Ids in what stays are followed: an order named by id is the same order when entr
 
 import copy
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 from tests.property.entries import Entry
 from tests.property.histories import genesis_body
-from tests.property.venues import Difference, Run, run
+from tests.property.venues import HASH_EVERY, Difference, Run, run
 
 NAMES = {"account": "account", "order_id": "order", "position_id": "position"}
 ENVELOPE = ("v", "account", "request_id", "op")
@@ -38,12 +39,13 @@ class Case:
     pieces: list[Piece]
     cause: str
     twin_only: bool
+    any_order: bool = False
     restore: bool = False  # from a snapshot after every entry
     text: str = ""  # what differed in the last run that failed
 
     def failing(self, first: dict[str, Any], pieces: list[Piece], originals: list[Piece]) -> Run | None:
         """Return the run of these entries if it ends in the same cause, None when it does not."""
-        both = Run(first, self.twin_only, restore_likely=1.0 if self.restore else 0.0)
+        both = Run(first, self.twin_only, any_order=self.any_order, restore_likely=1.0 if self.restore else 0.0)
         problem = replay(both, pieces, originals)
         if problem is None or problem.cause != self.cause:
             return None
@@ -97,11 +99,13 @@ def id_now(name: str, value: int, originals: list[Piece], counters: dict[int, di
     return value - maker.counters[name] + counters[maker.place][name]
 
 
-def shrink(seed: int, count: int, twin_only: bool, seconds: float = 600) -> tuple[Case, Run] | None:
+def shrink(
+    seed: int, count: int, twin_only: bool, any_order: bool = False, seconds: float = 600
+) -> tuple[Case, Run] | None:
     """Return the smallest failing history found from a seed's, with its run; None when the seed does not fail."""
-    both = Run(genesis_body(seed), twin_only)
+    both = Run(genesis_body(seed), twin_only, seed % HASH_EVERY == 0, any_order, 0.02, random.Random(seed))
     try:
-        run(seed, count, twin_only=twin_only, record=both)
+        run(seed, count, record=both)
     except Difference as problem:
         cause = problem.cause
     else:
@@ -109,7 +113,7 @@ def shrink(seed: int, count: int, twin_only: bool, seconds: float = 600) -> tupl
     end = time.monotonic() + seconds
     steps = zip(both.applied, both.counters, strict=True)
     originals = [Piece(entry, place, counters) for place, (entry, counters) in enumerate(steps)]
-    case = Case(both.first, originals, cause, twin_only)
+    case = Case(both.first, originals, cause, twin_only, any_order)
     found = case.failing(case.first, originals, originals)
     if found is None and not twin_only:
         case.restore = True
@@ -216,10 +220,10 @@ def case_write(case: Case, both: Run, path: Path) -> None:
     path.write_text(json.dumps({"cause": case.cause, "restore": case.restore, "first": case.first, "entries": entries}))
 
 
-def replay_file(path: Path) -> str:
+def replay_file(path: Path, any_order: bool = False) -> str:
     """Return how a history from a file fails now, empty when it does not."""
     kept = json.loads(path.read_text())
-    both = Run(kept["first"], restore_likely=1.0 if kept["restore"] else 0.0)
+    both = Run(kept["first"], any_order=any_order, restore_likely=1.0 if kept["restore"] else 0.0)
     try:
         for row in kept["entries"]:
             both.apply(Entry(**row))

@@ -18,9 +18,8 @@ def kind_of(name: str, limited: bool) -> str:
 
 def bracket_follow(state: State, order: Order, after: Position | None, lots: int) -> None:
     """Let free children grow with a fill, or give attached ones to the position once it has their entry's direction."""
-    for child_id in order.grown:
-        child = state.orders.get(child_id)
-        if child is not None and child.status == "trigger":
+    for child in state.orders_of(order.account_id):
+        if child.parent_id == order.order_id and child.status == "trigger":
             child.lots += lots
             order_event(state, child)
     children = state.children(order.order_id)
@@ -40,9 +39,8 @@ def bracket_follow(state: State, order: Order, after: Position | None, lots: int
 def children_free(state: State, order: Order, children: list[Order], position: Position, lots: int) -> None:
     """Make an entry's children free reduce-only orders of what this fill was."""
     for child in children:
-        child.parent_id, child.status, child.position_id = None, "trigger", position.position_id
+        child.status, child.position_id = "trigger", position.position_id
         child.sltp, child.lots = False, lots
-    order.grown = [child.order_id for child in children]
     for child in children:
         order_event(state, child)
 

@@ -29,7 +29,7 @@ def order_amend(state: State, account: Account, values: Values) -> Answer:
         order_execute(state, order, trial, delays=True)
         if order.status == "delayed":
             account_follow(state, account.account_id, order.market)
-        return named(order)
+        return reducing_named(order)
     if repriced(order, found) or found.lots > order.lots:
         order.priority = state.next_id("priority")
     order.lots, order.price, order.price_trigger = found.lots, found.price, found.price_trigger
@@ -39,7 +39,12 @@ def order_amend(state: State, account: Account, values: Values) -> Answer:
         position_event(state, position)
     reserves_update(state, account.account_id, order.market)
     account_event(state, account.account_id)
-    return named(order)
+    return reducing_named(order)
+
+
+def reducing_named(order: Order) -> Answer:
+    """Return what the answer to a change names: the order, and the position if it reduces one."""
+    return named(order) if order.reduce_only else {"order_id": order.order_id}
 
 
 def position_triggers_set(state: State, account: Account, values: Values) -> Answer:
@@ -70,7 +75,7 @@ def order_cancel(state: State, account: Account, values: Values) -> Answer:
     order_end(state, order, "cancelled")
     reserves_update(state, account.account_id, order.market)
     account_event(state, account.account_id)
-    return named(order)
+    return reducing_named(order)
 
 
 def orders_cancel(state: State, account: Account, values: Values) -> Answer:

@@ -11,7 +11,7 @@ from tests.reference.markets import Market
 from tests.reference.orders import order_close, reserve_move, reserve_of, reserves_update, sibling_cut
 from tests.reference.state import Order, Position, State
 from tests.reference.trial import Trial
-from tests.reference.walk import Step, Taker, Walk
+from tests.reference.walk import Step, Taker, Walk, offer_of
 
 FORCED = {"liquidation": "liquidation"}
 
@@ -80,8 +80,7 @@ def step_fill(
         trade_event(state, market, plan, order.sign)
         after = fill_end(state, order, position, plan, taker.leverage, reason)
         house_fill(state, market, -order.sign, step.slices)
-        if market.liquidity == "quote_sized":
-            market.used[order.sign] += plan.lots
+        budget_use(market, order.sign, plan.lots)
         return after
     theirs = maker_position(state, maker)
     their_plan = maker_plan(state, maker, theirs, step.slices)
@@ -94,6 +93,13 @@ def step_fill(
     their_after = fill_end(state, maker, theirs, their_plan, leverage, "filled")
     maker_settle(state, maker, their_after, plan.lots)
     return after
+
+
+def budget_use(market: Market, sign: int, lots: int) -> None:
+    """Count lots of the quote that a side has taken, as far as they were on offer."""
+    if market.liquidity == "quote_sized":
+        left = sum(lots for _, lots in offer_of(market, sign))
+        market.used[sign] += min(lots, left)
 
 
 def maker_position(state: State, maker: Order) -> Position | None:
@@ -151,8 +157,8 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
         plan.margin = min(plan.margin, left)
         plan.loss = min(plan.loss, left - plan.margin)
         after = holding_after(None if plan.close_lots else position, plan.opening)
-        if market.liquidatable(after.lots, after.cost, after.margin):
-            order_close(state, maker, "would_be_liquidated")
+        if left < 0 or market.liquidatable(after.lots, after.cost, after.margin):
+            order_close(state, maker, "margin_insufficient" if left < 0 else "would_be_liquidated")
             account_follow(state, account.account_id, market)
             return
     opens = plan.open_lots and (position is None or plan.close_lots)
@@ -161,7 +167,6 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
     maker_release(state, maker, lots)
     their_after = fill_end(state, maker, position, plan, leverage, "filled")
     house_fill(state, market, -maker.sign, slices)
-    if market.liquidity == "quote_sized":
-        market.used[maker.sign] += lots
+    budget_use(market, maker.sign, lots)
     maker_settle(state, maker, their_after, lots)
     account_follow(state, account.account_id, market)

@@ -95,12 +95,12 @@ def market_resume(state: State, values: Values) -> None:
 
 
 def market_reduce_only(state: State, values: Values) -> None:
-    """Let a market only shrink: what rests and may open ends, and what is delayed."""
+    """Let a market only shrink: what rests or is delayed and may open ends."""
     market = state.markets[values["market"]]
     market.state, market.touched = "reduce_only", True
     market_event(state, market)
     for account_id, orders in live_orders(state, market).items():
-        ending = [row for row in orders if row.status == "delayed" or (row.status == "resting" and not row.reduce_only)]
+        ending = [row for row in orders if row.status in ("delayed", "resting") and not row.reduce_only]
         if ending:
             orders_end(state, state.accounts[account_id], "market_reduce_only", ending)
 
@@ -134,7 +134,7 @@ def position_settle(state: State, position: Position, price: int, fee_ppm: int, 
     """Close a whole position against the house at a price, past every book."""
     market = position.market
     order = order_enter(state, closing_draft(state, position, abs(position.lots)))
-    order.kind, order.status = kind, "filling"
+    order.kind, order.status, order.price = kind, "filling", price
     if kind == "settlement":
         order.tif = None
     slices = [(order.lots, price)]

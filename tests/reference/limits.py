@@ -81,7 +81,7 @@ def margin_codes(state: State, order: Order, trial: Trial, own: Order | None = N
 
 def opener(order: Order) -> bool:
     """Return whether a live order may open its account's net position one day."""
-    return not order.reduce_only and not order.ticket and order.parent_id is None
+    return not order.reduce_only and not order.ticket
 
 
 def pending_nets(state: State, account_id: int) -> set[str]:

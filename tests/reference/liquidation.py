@@ -29,7 +29,7 @@ def liquidatable_first(state: State, market: Market) -> Position | None:
 
 def swept(order: Order, position: Position) -> bool:
     """Return whether a liquidation ends this order first: all but SL, TP and what reduces another position."""
-    if order.market is not position.market or order.sltp or order.parent_id is not None:
+    if order.market is not position.market or order.sltp or order.status == "attached":
         return False
     return not order.reduce_only or order.position_id == position.position_id
 

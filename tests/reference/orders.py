@@ -94,7 +94,8 @@ def order_close(state: State, order: Order, reason: str, result: str | None = No
     sibling = sibling_of(state, order)
     if sibling is not None:
         sibling.oco_id = None
-        order_event(state, sibling)
+        if sibling.status != "filling" and (sibling.lots_open or not sibling.lots):
+            order_event(state, sibling)
     for child in state.children(order.order_id):
         child.oco_id = None
         order_close(state, child, "parent_closed")
@@ -122,8 +123,8 @@ def sibling_cut(state: State, order: Order, lots: int) -> None:
         if not order.lots_open:
             sibling_end(state, order)
         return
-    if lots < sibling.lots_open:
-        sibling.lots -= lots
+    sibling.lots -= min(lots, sibling.lots_open)
+    if sibling.lots_open:
         order_event(state, sibling)
     else:
         sibling_end(state, order)

@@ -49,8 +49,9 @@ def parameter_read(name: str, value: Any) -> Read:
     """Return the code that one parameter breaks by itself, or None, and its value."""
     if name in ("tick", "lot"):
         code, number = decimal_code(value)
-        grid = TICK_GRID if name == "tick" else number
-        if number is not None and not (0 < number <= STEP_MAX and (number / grid).denominator == 1):
+        if number is not None and not 0 < number <= STEP_MAX:
+            code = OUT
+        if number is not None and name == "tick" and (number / TICK_GRID).denominator != 1:
             code = OUT
         return code, number
     if name in ("starting_balance", "notional_min", "floor"):

@@ -152,7 +152,7 @@ def flag_codes(state: State, draft: Order, trial: Trial | None, values: Values) 
             yield "TRIGGER_WOULD_FIRE_IMMEDIATELY"
     else:
         yield from taking_codes(state, draft, trial)
-        if "oco" in values and would_take(state, draft):
+        if "oco" in values and (trial.walk.steps or trial.walk.cut):
             yield "OCO_LEG_WOULD_TAKE"
     if wrong_side(values, draft.sign, entry_of(draft) * draft.market.tick):
         yield "TRIGGER_WRONG_SIDE"

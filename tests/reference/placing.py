@@ -11,7 +11,7 @@ from tests.reference.drafts import (
     reversing_draft,
     ticket_draft,
 )
-from tests.reference.execution import execute
+from tests.reference.execution import account_follow, execute
 from tests.reference.images import account_event, order_event
 from tests.reference.intake import TRIGGERS
 from tests.reference.judge import position_named, positions_wanted
@@ -42,7 +42,7 @@ def children_enter(state: State, order: Order, values: Values) -> None:
 
 
 def named(order: Order) -> Answer:
-    """Return what an answer names: the order, and the position if it has one."""
+    """Return what the answer to a placement names: the order, and the position that it fills or reduces."""
     return {"order_id": order.order_id} | ({"position_id": order.position_id} if order.position_id is not None else {})
 
 
@@ -61,9 +61,18 @@ def order_place(state: State, account: Account, values: Values) -> Answer:
     for draft, tried in zip(drafts, trials, strict=True):
         if tried is None:
             order_wait(state, draft)
+        elif len(drafts) > 1:
+            order_rest(state, draft, tried)
         else:
             order_execute(state, draft, tried, delays=True)
     return named(first)
+
+
+def order_rest(state: State, order: Order, trial: Trial) -> None:
+    """Let the limit leg of an OCO pair rest; it takes nothing."""
+    order.status, order.lots = "resting", trial.rest
+    order_event(state, order)
+    account_follow(state, order.account_id, order.market)
 
 
 def order_wait(state: State, order: Order) -> None:
@@ -87,7 +96,7 @@ def order_execute(state: State, order: Order, trial: Trial, delays: bool, reason
             order_event(state, child)
         account_event(state, order.account_id)
         return
-    if not order.limited and not order.ticket:
+    if not order.limited:
         order.price = order_bound(order) or None
     execute(state, order, trial, reason)
 

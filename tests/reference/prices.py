@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.reference.markets import WINDOW_TICKS, Candidate, Market
 from tests.reference.state import State
-from tests.reference.texts import ceil_of, decimal_read, floor_of, half_even, half_text
+from tests.reference.texts import ceil_of, feed_number, floor_of, half_even, half_text
 
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
@@ -37,10 +37,8 @@ def quote_apply(state: State, body: dict[str, Any], ts_us: int, session: str) ->
 
 
 def size_lots(market: Market, size: Any) -> int:
-    """Return a displayed size in whole lots, at most an order's; none or less is nothing."""
-    if size is None:
-        return 0
-    return max(0, min(floor_of(Fraction(size) / market.lot), market.limits["order_lots"]))
+    """Return a displayed size in whole lots; none or less is nothing."""
+    return 0 if size is None else max(0, floor_of(Fraction(size) / market.lot))
 
 
 def peaks_move(state: State, market: Market) -> None:
@@ -58,7 +56,7 @@ def quote_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, 
     newer = body["u"] > market.update_id
     market.update_id = max(market.update_id, body["u"])
     lag = ts_us - body["E"]
-    buy, sell = (decimal_read(body[side]) if body[side] is not None else Fraction(0) for side in ("b", "a"))
+    buy, sell = (feed_number(body[side]) if body[side] is not None else Fraction(0) for side in ("b", "a"))
     bid, ask = floor_of(buy / market.tick), ceil_of(sell / market.tick)
     inside = bid >= 1 and ask < WINDOW_TICKS
     checks = [
@@ -125,8 +123,8 @@ def mark_apply(state: State, body: dict[str, Any], ts_us: int, session: str) -> 
         return reason
     market.mark, market.mark_us, market.touched = ticks, state.log_time_us, True
     index = body.get("i")
-    if index is not None and 1 <= nearest_half_down(decimal_read(index) / market.tick) < WINDOW_TICKS:
-        market.index = nearest_half_down(decimal_read(index) / market.tick)
+    if index is not None and 1 <= nearest_half_down(feed_number(index) / market.tick) < WINDOW_TICKS:
+        market.index = nearest_half_down(feed_number(index) / market.tick)
     funding_take(state, market, body)
     peaks_move(state, market)
     return reason
@@ -155,8 +153,8 @@ def mark_judge(state: State, market: Market, body: dict[str, Any], ts_us: int, s
         return "SESSION_OTHER", 0
     if not market.bid:
         return "QUOTE_MISSING", 0
-    ticks = nearest_half_down(decimal_read(body["p"]) / market.tick)
-    if decimal_read(body["p"]) <= 0:
+    ticks = nearest_half_down(feed_number(body["p"]) / market.tick)
+    if feed_number(body["p"]) <= 0:
         return "NOT_POSITIVE", ticks
     if body["E"] <= market.mark_event_us:
         return "OUT_OF_ORDER", ticks

@@ -62,7 +62,6 @@ class Order:
     oco_id: int | None = None
     client_order_id: str | None = None
     parent_id: int | None = None
-    grown: list[int] = field(default_factory=list)  # the free children that grow with its fills
     sltp: bool = False  # SL or TP of a whole position
     ticket: bool = False
     leverage: int = 0  # of a ticket
@@ -180,7 +179,11 @@ class State:
 
     def children(self, parent_id: int) -> list[Order]:
         """Return the attached bracket of an order, by id."""
-        return [order for _, order in sorted(self.orders.items()) if order.parent_id == parent_id]
+        return [
+            order
+            for _, order in sorted(self.orders.items())
+            if order.parent_id == parent_id and order.status == "attached"
+        ]
 
     def fresh(self, market: Market) -> bool:
         """Return whether the market's prices may be traded on at the present log time."""

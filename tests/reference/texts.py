@@ -18,6 +18,11 @@ def decimal_read(value: object) -> Fraction | None:
     return Fraction(value)
 
 
+def feed_number(value: str | int) -> Fraction:
+    """Return the number of a feed's text, to the twelfth decimal."""
+    return Fraction(half_even(Fraction(value) * 10**12), 10**12)
+
+
 def decimals_of(step: Fraction) -> int:
     """Return how many decimals a multiple of `step` needs."""
     decimals = 0

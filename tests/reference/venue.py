@@ -160,7 +160,7 @@ def instruction_apply(state: State, body: dict[str, Any], ts_us: int, operator: 
         "e": "order_response",
         "account": asked.account_id,
         "request_id": asked.request_id,
-        "op": asked.op,
+        "op": "none" if asked.early == "OP_UNKNOWN" else asked.op,
         "result": result,
         **answer,
     }

@@ -5,13 +5,12 @@ Dormant orders wake on a price, delayed ones on a time: each is judged anew, and
 from collections.abc import Iterator
 
 from tests.reference.drafts import activation_met, activation_try
-from tests.reference.images import order_event, position_event, trail_trigger
-from tests.reference.intake import TRIGGERS
+from tests.reference.images import account_event, order_event, position_event, trail_trigger
 from tests.reference.judge import ticket_codes
 from tests.reference.limits import margin_codes
 from tests.reference.markets import Market
 from tests.reference.orders import order_close, sibling_end, sibling_of
-from tests.reference.placement import entry_of, fires_below, outside_band, taking_codes, trigger_met, wrong_side
+from tests.reference.placement import fires_below, outside_band, taking_codes, trigger_met
 from tests.reference.placing import order_execute
 from tests.reference.state import Order, State
 from tests.reference.trial import Trial, order_resolve, order_try
@@ -57,9 +56,11 @@ def trigger_fire(state: State, order: Order) -> None:
     position = state.positions.get(order.position_id or 0) if order.sltp else None
     code, resolved, trial = woken_try(state, order)
     if code is not None or trial is None:
+        order.lots = resolved.lots
         order_close(state, order, "trigger_failed", code)
         if position is not None:
             position_event(state, position)
+        account_event(state, order.account_id)
         return
     reason = "filled"
     if order.sltp and not order.limited:
@@ -99,13 +100,6 @@ def executing_codes(state: State, order: Order, trial: Trial, own: Order | None)
         yield from ticket_codes(state, order, trial)
     else:
         yield from taking_codes(state, order, trial)
-    bracket = {}
-    for child in state.children(order.order_id):
-        name = "stop_loss" if child.kind.startswith("stop") else "take_profit"
-        assert name in TRIGGERS
-        bracket[name] = ((child.price_trigger or 0) * order.market.tick, child.trigger_by, None)
-    if wrong_side(bracket, order.sign, entry_of(order) * order.market.tick):
-        yield "TRIGGER_WRONG_SIDE"
     yield from margin_codes(state, order, trial, own)
 
 
@@ -127,6 +121,7 @@ def delayed_execute(state: State, order: Order) -> None:
         code = next(executing_codes(state, resolved, trial, None), None)
     if code is not None or trial is None:
         order_close(state, order, "delay_failed", code)
+        account_event(state, order.account_id)
         return
     order.lots, order.priority = resolved.lots, state.next_id("priority")
     order_execute(state, order, trial, delays=False)

@@ -71,7 +71,7 @@ def offer_of(market: Market, sign: int, forced: bool = False) -> Offer:
         return []
     if market.liquidity == "quote":
         return [[market.touch(sign), ENDLESS]]
-    size = market.ask_size if sign > 0 else market.bid_size
+    size = min(market.ask_size if sign > 0 else market.bid_size, market.limits["order_lots"])
     spread = market.ask - market.bid
     found: Offer = []
     for level in range(market.limits["depth_levels"]):
@@ -213,15 +213,16 @@ class Planner:
         if self.too_many(maker):
             self.users = False
             return True
-        lots = min(self.left(), maker.lots_open, self.room(price))
-        if not lots:
+        if not self.room(price):
             self.walk.capped = True
             return False
         self.makers.pop(0)
         if maker.account_id == self.taker.account_id:
             return self.own_meet(maker)
+        wanted = min(self.left(), maker.lots_open)
         if maker.reduce_only:
-            lots = min(lots, self.reducible(maker))
+            wanted = min(wanted, self.reducible(maker))
+        lots = min(wanted, self.room(price))
         seen = holding_after(self.mine, self.mine_plan(self.pending, self.mine)) if self.pending else self.mine
         plan = self.mine_plan([(lots, price)], seen)
         if plan.close_lots and not self.taker.forced and plan.close_alone < 0:
@@ -236,7 +237,8 @@ class Planner:
         self.mine_book(self.mine_plan([(lots, price)], self.mine))
         self.maker_book(maker, theirs, released)
         self.walk.steps.append(Step(slices=[(lots, price)], maker=maker))
-        return True
+        self.walk.capped = lots < wanted
+        return not self.walk.capped
 
     def too_many(self, maker: Order) -> bool:
         """Return whether the walk has met as many orders, or as large accounts, as one entry may."""

@@ -6,12 +6,12 @@ What each verb's words mean stands in `runner.py`; `key=value` words go into the
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 PPM = 1_000_000
-# verb -> (operation, what the words after the account mean)
+# verb -> operation
 USER_VERBS = {
     "OPEN": "account_open",
     "ORDER_PLACE": "order_place",
@@ -41,9 +41,9 @@ OPERATOR_VERBS = {
     "UNFREEZE": "account_unfreeze",
     "CREDIT": "account_credit",
 }
-WHOLES = ("leverage", "slippage_bps", "leverage_max", "account", "close_percent", "trail_ticks", "depth_levels", "seq")
+WHOLES = ("leverage", "slippage_bps", "leverage_max", "account", "close_percent", "trail_ticks", "depth_levels")
 WHOLE_ENDS = ("_id", "_ppm", "_ms", "_max", "_us")
-NAME = re.compile(r"[AOPV]\d+")
+NAME = re.compile(r"[AOP]\d+")
 KINDS = {"stop": ("stop_market", "stop_limit"), "take": ("take_profit_market", "take_profit_limit")}
 
 
@@ -58,7 +58,6 @@ class Instruction:
     expected: str
     request_id: str | None = None
     off_seconds: int = 0
-    commands: list["Instruction"] = field(default_factory=list)
 
 
 def id_of(word: str) -> int:

@@ -114,7 +114,7 @@ class Runner:
         self.venue: Venue | None = None
         self.venue_set: dict[str, Any] = {}
         self.markets: list[dict[str, Any]] = []
-        self.ts_us, self.tick_us = START_US, START_US
+        self.ts_us = START_US
         self.requests = self.sessions = self.updates = 0
         self.events: list[dict[str, Any]] = []
         self.images: dict[str, dict[str, Any]] = {}
@@ -122,6 +122,7 @@ class Runner:
         self.codes: list[str] = []
         self.kinds: set[str] = set()
         self.reasons: set[str] = set()
+        self.caused: set[tuple[str, str]] = set()
 
     def run(self) -> list[str]:
         """Run every line and return the result codes met, in order."""
@@ -235,6 +236,7 @@ class Runner:
         self.apply(asked.kind, {**body, **asked.keys}, self.ts_us + asked.off_seconds * SECOND_US)
         answers = [event for event in self.events if event["e"] == "order_response"]
         assert len(answers) == 1, self.events
+        self.caused |= {(asked.op, event["e"]) for event in self.events}
         results = [answers[0]["result"], *(result["result"] for result in answers[0].get("results", []))]
         self.codes += results
         assert results[0] == asked.expected, f"answered {results[0]}"

@@ -24,9 +24,23 @@ def test_scenario_on_twin(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_scenario_on_engine(scenario: Scenario) -> None:
     """The engine answers every line of the table as written, and its state is sound at the end."""
-    venues: list[EngineVenue] = []
-    Runner(scenario, lambda first: venues.append(EngineVenue(first, START_US)) or venues[0]).run()
-    assert venues[0].engine.invariants() == []
+    runner = Runner(scenario, lambda first: EngineVenue(first, START_US))
+    runner.run()
+    assert isinstance(runner.venue, EngineVenue)
+    assert runner.venue.engine.invariants() == []
+
+
+def test_a_wrong_value_is_noticed() -> None:
+    """A table fails at any line of its own that expects another value or code."""
+    scenario = next(each for each in SCENARIOS if each.name.startswith("the better price first"))
+    for at, (number, words) in enumerate(scenario.lines):
+        if words[0] in ("VENUE", "MARKET", "FEED", "QUOTE", "EVENTS"):
+            continue
+        wrong = list(scenario.lines)
+        spoilt = "PRICE_STALE" if words[-1] == "OK" else f"{words[-1]}1"
+        wrong[at] = (number, [*words[:-1], spoilt])
+        with pytest.raises(AssertionError, match=f"line {number}:"):
+            Runner(Scenario(scenario.name, wrong), lambda first: TwinVenue(first, START_US)).run()
 
 
 def test_names_are_told_apart() -> None:

@@ -1,0 +1,98 @@
+"""engine/core/prices.py and due.py: what the feed's counters say, and where time's borders lie."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from engine.library import Engine
+from tests.builders import BTC, opened
+
+SECOND_US = 1_000_000
+
+
+def row_of(engine: Engine, name: str) -> Any:
+    """Return the header, or the first market's row of a table."""
+    state = engine.states.view(np.ndarray)[0]
+    return state[name] if name == "header" else state[name][0]
+
+
+def quote_body(engine: Engine, **changes: Any) -> dict[str, Any]:
+    """Return a good next quote of BTC with some keys changed."""
+    engine._update_id += 1
+    body = {"A": "1", "B": "2", "E": engine.ts_us, "T": engine.ts_us, "a": "60000.1", "b": "60000.0",
+            "e": "bookTicker", "s": BTC, "u": engine._update_id}  # fmt: skip
+    return {**body, **changes}
+
+
+def mark_body(engine: Engine, price: str, **changes: Any) -> dict[str, Any]:
+    """Return a mark frame of BTC with some keys changed."""
+    body = {"E": engine.ts_us, "T": engine.ts_us, "e": "markPrice", "f": "0.0001", "i": price, "n": 0, "p": price,
+            "s": BTC}  # fmt: skip
+    return {**body, **changes}
+
+
+def test_counters_count() -> None:
+    """Each accepted quote, each off the grid, each mark and each update of an unknown market is counted once."""
+    engine = opened()
+    before = {name: int(row_of(engine, "feeds")[name]) for name in ("quotes_accepted", "quotes_off_grid")}
+    engine.apply("price_update", quote_body(engine))
+    engine.apply("price_update", quote_body(engine, b="59999.99"))
+    engine.apply("price_update", quote_body(engine, s="NONE_USDC_PERP"))
+    engine.apply("mark_update", mark_body(engine, "60000.0"), ts_us=engine.ts_us + 10)
+    engine.apply("mark_update", mark_body(engine, "60000.0", s="NONE_USDC_PERP"))
+    feed = row_of(engine, "feeds")
+    assert int(feed["quotes_accepted"]) == before["quotes_accepted"] + 2
+    assert int(feed["quotes_off_grid"]) == before["quotes_off_grid"] + 1
+    assert int(feed["marks_accepted"]) == 1
+    assert int(row_of(engine, "header")["feed_unknown_market"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("price", "ticks"), [("60000.05", 600_000), ("60000.0501", 600_001), ("59999.95", 599_999), ("60000.04", 600_000)]
+)
+def test_a_mark_is_the_nearest_tick_half_down(price: str, ticks: int) -> None:
+    """A mark between two ticks is the nearer one, exactly between them the lower."""
+    engine = opened()
+    engine.apply("mark_update", mark_body(engine, price))
+    market = row_of(engine, "markets")
+    assert int(market["mark_ticks"]) == int(market["index_ticks"]) == ticks
+
+
+@pytest.mark.parametrize(("ahead_us", "accepted"), [(5 * SECOND_US, True), (5 * SECOND_US + 1, False)])
+def test_a_tick_five_seconds_ahead_needs_no_other(ahead_us: int, accepted: bool) -> None:
+    """A tick five seconds ahead takes effect at once, a microsecond more waits until the next agrees with it."""
+    engine = opened()
+    before = int(row_of(engine, "header")["tick_time_us"])
+    engine.apply_raw([(b"clock_tick", b"{}")], before + ahead_us)
+    header = row_of(engine, "header")
+    assert int(header["tick_time_us"]) == (before + ahead_us if accepted else before)
+    assert int(header["tick_pending_us"]) == (0 if accepted else before + ahead_us)
+
+
+@pytest.mark.parametrize(
+    ("off_us", "agrees"), [(5 * SECOND_US, True), (-5 * SECOND_US, True), (5 * SECOND_US + 1, False)]
+)
+def test_a_jump_is_confirmed_by_a_tick_near_it(off_us: int, agrees: bool) -> None:
+    """The tick after one that jumped takes effect when they lie within five seconds, and replaces it when not."""
+    engine = opened()
+    before = int(row_of(engine, "header")["tick_time_us"])
+    jumped = before + 60 * SECOND_US
+    for ts_us in (jumped, jumped + off_us):
+        engine.apply_raw([(b"clock_tick", b"{}")], ts_us)
+    header = row_of(engine, "header")
+    assert int(header["tick_time_us"]) == (jumped + off_us if agrees else before)
+    assert int(header["tick_pending_us"]) == (0 if agrees else jumped + off_us)
+
+
+def test_log_time_runs_two_seconds_ahead_of_the_ticks_at_most() -> None:
+    """An entry stamped far ahead moves log time to two seconds after the last tick and not one microsecond more."""
+    engine = opened()
+    tick_us = int(row_of(engine, "header")["tick_time_us"])
+    for ahead_us, moved_us in ((SECOND_US, SECOND_US), (60 * SECOND_US, 2 * SECOND_US), (0, 2 * SECOND_US)):
+        fields = [(b"session", b"library"), (b"price_update", orjson.dumps(quote_body(engine)))]
+        engine.apply_raw(fields, tick_us + ahead_us)
+        assert int(row_of(engine, "header")["log_time_us"]) == tick_us + moved_us
+    engine.apply_raw([(b"user_instruction", b"{")], tick_us + SECOND_US)
+    assert int(row_of(engine, "header")["log_time_us"]) == tick_us + 2 * SECOND_US
