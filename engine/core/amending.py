@@ -156,11 +156,12 @@ def order_amend(state, command):
     row = ask.order_row
     order = state.orders[row]
     account_row = row_of_account(int64(order.account_id))
-    position_id = order.position_id if orders.follows_position(order) else int64(0)
+    position_id = order.position_id if order.reduce_only != 0 else int64(0)
+    follows = orders.follows_position(order)
     dormant = order.status == OrderStatus.TRIGGER
     events.emit_answer(state, command, command.account, order.order_id, position_id)
     if ask.takes == 0:
-        order.qty_lots = state.orders[ORDER_IN_HAND].qty_lots
+        shrink(state, row)
         events.emit_order_changed(state, row)
     elif dormant:
         dormant_amend(state, row)
@@ -169,9 +170,20 @@ def order_amend(state, command):
         if ask.delayed == 0:
             return
     reserves.reserves_refresh(state, account_row, ask.market_row)
-    if position_id != 0:
+    if follows:
         events.emit_position_changed(state, orders.position_find(state, position_id))
     events.emit_account_changed(state, account_row)
+
+
+@kernel
+def shrink(state, row):
+    """Give an order the smaller or equal quantity of the hand, in its place; its reserve follows."""
+    order = state.orders[row]
+    lots = state.orders[ORDER_IN_HAND].qty_lots
+    if order.status == OrderStatus.RESTING:
+        orders.resting_add(state, row, lots - order.qty_lots)
+        state.account_links[row_of_account(int64(order.account_id))].calm[state.ask.market_row] = 0
+    order.qty_lots = lots
 
 
 @kernel

@@ -23,7 +23,7 @@ from engine.core import (
     validate_orders,
     validate_trades,
 )
-from engine.core.kernel import entry, kernel
+from engine.core.kernel import entry, kernel, part
 from engine.core.limits import EVENTS_CHUNK
 from shared.codes import BatchStatus, EntryKind, EntryStage, Op, ResultCode
 from shared.records import TEXT_WORDS
@@ -214,7 +214,7 @@ def instruction_validate(state, record, parts, configs):
     return code
 
 
-@kernel
+@part
 def operation_validate(state, record, parts, configs):
     """Return the first rule of its own operation that an instruction breaks."""
     op = record.op

@@ -165,6 +165,8 @@ def maker_note(state, row, position_row, lots):
     position_id = positions.fill_position_id(state, plan, position_row, new_id)
     if state.orders[row].reduce_only == 0:
         state.orders[row].position_id = position_id
+    if row != ORDER_MET:
+        orders.resting_add(state, row, -lots)
     positions.fill_note(state, plan, row, position_id, int64(1), lots)
     return position_id
 

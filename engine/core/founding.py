@@ -5,7 +5,7 @@ from numpy import int64
 from engine.core import commands, events_venue, ladder, ledger, positions, tables, trailing, validate_markets
 from engine.core.kernel import kernel
 from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
-from engine.core.state import LAG_NONE
+from engine.core.schema import LAG_NONE
 from shared.codes import (
     ACCOUNT_EXTERNAL,
     ACCOUNT_FIRST,

@@ -86,6 +86,12 @@ def _account_counts(state: Any, live: Live, found: list[str]) -> None:
     for name, weights in (("resting", orders["status"] == OrderStatus.RESTING), ("opening", opening)):
         wanted[name] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)
         np.add.at(wanted[name], (owner[weights], market[weights]), 1)
+    openly = (orders["status"] == OrderStatus.RESTING) & (orders["reduce_only"] == 0)
+    for name, side in (("buy_lots", Side.BUY), ("sell_lots", Side.SELL)):
+        chosen = openly & (orders["side"] == side)
+        wanted[name] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)
+        left = orders["qty_lots"][chosen] - orders["qty_filled_lots"][chosen]
+        np.add.at(wanted[name], (owner[chosen], market[chosen]), left)
     wanted["ticket_lots"] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)
     np.add.at(wanted["ticket_lots"], (held[tickets], where[tickets]), np.abs(positions["lots"][tickets]))
     wanted["net"] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)

@@ -144,6 +144,9 @@ def order_count(state, row, step):
         account.orders_dormant += step
     if order.status == OrderStatus.RESTING:
         account.resting[market_row] += step
+        resting_add(state, row, step * (order.qty_lots - order.qty_filled_lots))
+        if account.calm[market_row] != leverage_net(state, tables.account_row(int64(order.account_id)), market_row):
+            account.calm[market_row] = 0
     if order.reduce_only == 0 and order.leverage != 0:
         account.tickets_waiting += step
         state.positions_pending += step
@@ -155,6 +158,19 @@ def order_count(state, row, step):
             state.positions_pending += step
     elif order.position_id != 0 and not follows_position(order):
         state.position_links[position_find(state, order.position_id)].bound += step
+
+
+@kernel
+def resting_add(state, row, lots):
+    """Count lots of an order that rests openly, not reduce-only, into its account's sum of its side."""
+    order = state.orders[row]
+    if order.reduce_only != 0:
+        return
+    account = state.account_links[tables.account_row(int64(order.account_id))]
+    if order.side == Side.BUY:
+        account.buy_lots[int64(order.market_id) - 1] += lots
+    else:
+        account.sell_lots[int64(order.market_id) - 1] += lots
 
 
 @kernel

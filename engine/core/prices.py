@@ -10,7 +10,7 @@ from engine.core import funding, limits, trailing
 from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PPM, PRICE_TICKS_MAX
-from engine.core.state import LAG_NONE
+from engine.core.schema import LAG_NONE
 from shared.codes import FeedStatus, IgnoreReason
 from shared.records import NAME_WORDS, PRESENT_ASK, PRESENT_BID, PRESENT_FUNDING, PRESENT_INDEX, TEXT_WORDS
 

@@ -26,15 +26,10 @@ def rests_openly(order, market_row, side):
 @kernel
 def resting_lots(state, account_row, market_row, side, except_row):
     """Return Σ of the open lots of an account's resting orders of one side in a market, one of them left out."""
-    total = int64(0)
-    if state.account_links[account_row].resting[market_row] == 0:
-        return total
-    row = int64(state.account_links[account_row].order_first)
-    while row != ROW_NONE:
-        order = state.orders[row]
-        if row != except_row and rests_openly(order, market_row, side):
-            total += order.qty_lots - order.qty_filled_lots
-        row = int64(state.order_links[row].next)
+    links = state.account_links[account_row]
+    total = links.buy_lots[market_row] if side == Side.BUY else links.sell_lots[market_row]
+    if except_row != ROW_NONE and rests_openly(state.orders[except_row], market_row, side):
+        total -= state.orders[except_row].qty_lots - state.orders[except_row].qty_filled_lots
     return total
 
 
@@ -93,10 +88,13 @@ def reserves_refresh(state, account_row, market_row):
     orders end, MARGIN_INSUFFICIENT, until it does not.
     """
     links = state.account_links[account_row]
-    if links.resting[market_row] > 0:
-        lots = net_lots(state, account_row, market_row)
+    leverage = orders.leverage_net(state, account_row, market_row)
+    lots = net_lots(state, account_row, market_row)
+    # Nothing is covered and nothing was: every reserve is that of its own order, and stands.
+    if links.resting[market_row] > 0 and (lots != 0 or links.calm[market_row] != leverage):
         for side in (int64(Side.BUY), int64(Side.SELL)):
             side_refresh(state, account_row, market_row, side, max(int64(0), -lots * orders.side_sign(side)))
+    links.calm[market_row] = leverage if lots == 0 else int64(0)
     account = state.accounts[account_row]
     while account.free_e6 < 0 and account.reserved_e6 > 0:
         row = int64(links.order_last)

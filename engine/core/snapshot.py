@@ -13,7 +13,8 @@ import numpy as np
 
 from engine.core.kernel import entry
 from engine.core.rebuild import rebuild
-from engine.core.state import STATE, STORED_HEADER, STORED_IDS, STORED_RECORD, allocate
+from engine.core.schema import STORED_HEADER, STORED_IDS, STORED_RECORD
+from engine.core.state import STATE, allocate
 from engine.core.trailing import TRAILS, trailing_write_back
 from shared import units
 from shared.codes import Side

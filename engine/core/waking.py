@@ -74,6 +74,7 @@ def follower_wake(state, row):
     taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
     code = wake_judge(state)
     if code != OK:
+        hand.qty_lots = 0  # told as it waited
         events.emit_closed_order(state, int64(ORDER_IN_HAND), int64(CloseReason.TRIGGER_FAILED), code)
         events.emit_position_changed(state, position_row)
         events.emit_account_changed(state, state.taker.account_row)

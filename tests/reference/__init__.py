@@ -28,6 +28,7 @@ Instructions
   parameters of a market are wrong at the place of their key. Then the needed keys of an order and of its other leg,
   then keys that do not go together, then grids and ranges in the order of keys, leg after leg, then whether the legs
   differ.
+* An entry that cannot be read moves nothing, log time neither.
 * What cannot be read, an unknown operation or key, and what the memory answers of an id it knows are not remembered.
 * A frozen account's user may only arm the dead-man's switch; its operator may do all that opens nothing.
 * In a batch each command is judged like an instruction of its own whose account is known; a command that is no object
@@ -93,8 +94,7 @@ Life
   fired there last; new parameters alone do not.
 * Lowering the leverage takes margin for the net position, setting the same or a higher one takes none; a position shows
   the leverage it was opened with until leverage_set.
-* Settlement and reset close against the house
-  past every book; a settlement has no fee.
+* Settlement and reset close against the house past every book; a settlement has no fee.
 * Funding's legs name the position; those of margin_change, leverage_set, credit and reset nothing.
 
 The order of events

@@ -84,9 +84,10 @@ class Market:
         return number_text(Fraction(tenth_thousandths, 10_000) * self.tick, decimals_of(self.tick) + 4)
 
     def exact_text(self, notional: int, lots: int) -> str:
-        """Return notional ÷ lots as price text: on the grid if it lies there, else as an average."""
-        ticks, rest = divmod(notional, lots * self.unit)
-        return self.average_text(notional, lots) if rest else self.price_text(ticks)
+        """Return notional ÷ lots as price text: on the grid if it lies there once rounded, else as an average."""
+        average = self.average_text(notional, lots)
+        ticks = Fraction(average) / self.tick
+        return average if ticks.denominator != 1 else self.price_text(ticks.numerator)
 
     def touch(self, sign: int) -> int:
         """Return what a taker of this side pays or gets: the ask to buy, the bid to sell."""

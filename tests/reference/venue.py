@@ -41,6 +41,7 @@ KINDS = (
     "price_update", "mark_update", "feed_status", "clock_tick", "user_instruction", "venue_instruction", "lead",
     "checkpoint", "restored",
 )  # fmt: skip
+INSTRUCTIONS = ("user_instruction", "venue_instruction")
 OPERATIONS: dict[str, Callable[[State, Account, Values], Answer]] = {
     "order_place": order_place,
     "order_amend": order_amend,
@@ -90,7 +91,9 @@ class Reference:
         if kind == "genesis":
             genesis(state, body, ts_us)
             return state.events
-        if kind not in KINDS:
+        operator = kind == "venue_instruction"
+        asked = instruction_read(body, operator) if kind in INSTRUCTIONS else None
+        if kind not in KINDS or (kind in INSTRUCTIONS and asked is None):
             return state.events
         for market in state.markets.values():
             market.quoted_now = False
@@ -102,8 +105,8 @@ class Reference:
             mark_apply(state, body, ts_us, session)
         elif kind == "feed_status":
             feed_status_apply(state, body, session)
-        elif kind in ("user_instruction", "venue_instruction"):
-            instruction_apply(state, body, ts_us, kind == "venue_instruction")
+        elif asked is not None:
+            instruction_apply(state, asked, ts_us)
         settle(state)
         assert money_total(state) == 0
         return state.events
@@ -146,11 +149,8 @@ def tick_take(state: State, ts_us: int) -> None:
         state.tick_pending_us = ts_us
 
 
-def instruction_apply(state: State, body: dict[str, Any], ts_us: int, operator: bool) -> None:
+def instruction_apply(state: State, asked: Instruction, ts_us: int) -> None:
     """Judge and carry out one instruction; its one response stands before what it causes."""
-    asked = instruction_read(body, operator)
-    if asked is None:
-        return
     place = len(state.events)
     result, first_seq = instruction_judge(state, asked, ts_us)
     answer = instruction_execute(state, asked) if result == "OK" else {}

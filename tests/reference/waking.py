@@ -56,7 +56,6 @@ def trigger_fire(state: State, order: Order) -> None:
     position = state.positions.get(order.position_id or 0) if order.sltp else None
     code, resolved, trial = woken_try(state, order)
     if code is not None or trial is None:
-        order.lots = resolved.lots
         order_close(state, order, "trigger_failed", code)
         if position is not None:
             position_event(state, position)

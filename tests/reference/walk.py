@@ -149,20 +149,23 @@ class Planner:
         self.flush()
         walk = self.walk
         walk.holding, walk.free = self.mine, self.free[self.taker.account_id]
-        walk.beyond = self.taker.bound is not None and (
-            any(lots and not self.within(price) for price, lots in self.offer)
-            or any(not self.within(order.price or 0) for order in makers_of(self.state, self.market, self.sign))
-        )
+        quoted = any(lots and not self.within(price) for price, lots in self.offer)
+        posted = any(not self.within(maker.price or 0) and self.there(maker) for maker in self.makers)
+        walk.beyond = quoted or (self.users and posted)
         return walk
 
     def maker_next(self) -> Order | None:
         """Return the next order of a user within the bound; those without a position left to reduce are passed over."""
         while self.users and self.makers and self.within(self.makers[0].price or 0):
             maker = self.makers[0]
-            if not maker.reduce_only or maker.account_id == self.taker.account_id or self.reducible(maker):
+            if self.there(maker):
                 return maker
             self.makers.pop(0)
         return None
+
+    def there(self, maker: Order) -> bool:
+        """Return whether an order of a user has something to fill: a reduce-only one needs its position."""
+        return not maker.reduce_only or maker.account_id == self.taker.account_id or bool(self.reducible(maker))
 
     def reducible(self, maker: Order) -> int:
         """Return the lots of the position that a reduce-only order may still close."""
