@@ -141,7 +141,10 @@ def amended_flags_validate(state):
     taking.take_load(state, int64(ORDER_IN_HAND), ask.order_row)
     if hand.reduce_only != 0:
         state.taker.lots = min(state.taker.lots, abs(state.positions[state.taker.position_row].lots))
-    code = taking.take_flags_judge(state)
+    roomless = taking.take_walk(state)
+    code = taking.take_flags(state)
+    if code == OK:
+        code = roomless
     if code == OK:
         code = taking.take_margin_judge(state)
     if state.taker.filled_lots > 0:

@@ -134,3 +134,12 @@ def leg_end(state, order_row, sibling_row):
     state.orders[order_row].oco_id = 0
     state.orders[sibling_row].oco_id = 0
     orders.order_close(state, sibling_row, int64(CloseReason.OCO))
+
+
+@kernel
+def leg_part(state, order_row):
+    """Let the other leg of an order that has ended stand by itself."""
+    sibling_row = orders.order_find(state, state.orders[order_row].oco_id)
+    if sibling_row != ROW_NONE:
+        state.orders[sibling_row].oco_id = 0
+        events.emit_order_changed(state, sibling_row)

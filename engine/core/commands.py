@@ -20,13 +20,13 @@ from engine.core import (
     reserves,
     tables,
 )
-from engine.core.kernel import kernel, part
+from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from shared.codes import ACCOUNT_EXTERNAL, ACCOUNT_FIRST, CloseReason, LedgerReason, Op, OrderStatus
 from shared.records import PRESENT_STOP_LOSS_NULL, PRESENT_TAKE_PROFIT_NULL
 
 
-@part
+@kernel
 def instruction_execute(state, command, configs):
     """Carry out the instruction in hand."""
     op = command.op

@@ -9,7 +9,7 @@ alone, and a funding that is under way stands in `due`: so an entry whose events
 from numpy import int64
 
 from engine.core import accounts, events, funding, orders, requests, reserves, tables, timers
-from engine.core.kernel import kernel, part
+from engine.core.kernel import kernel
 from engine.core.limits import KEYFRAME_US, MINUTE_US, ROW_NONE, TICK_JUMP_US, TICK_LEAD_US
 from shared.codes import CloseReason, EntryKind
 
@@ -49,7 +49,7 @@ def tick_accept(header, ts_us):
         header.tick_pending_us = ts_us
 
 
-@part
+@kernel
 def due_run(state):
     """Do everything that is due at or before log time; returns False when the events buffer is full before the end."""
     header = state.header

@@ -224,6 +224,7 @@ def taker_finish(state, reason):
         if take.rests != 0 and order.reduce_only != 0 and reason == int64(CloseReason.FILLED):
             order.qty_lots = order.qty_filled_lots
         events.emit_closed_order(state, int64(ORDER_IN_HAND), reason, int64(OK))
+        brackets.leg_part(state, int64(ORDER_IN_HAND))
         if order.children > 0:
             orders.children_close(state, take.account_row, order.order_id)
     account_settle(state, take.account_row, take.market_row, take.position_row)

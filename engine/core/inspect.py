@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.core import limits, margin, prices, tables, trailing
+from engine.core import limits, margin, prices, tables
 from engine.core.kernel import entry
+from engine.core.snapshot import peaks_write
 from shared import units
 from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, Liquidity, MarketState, OrderKind, OrderStatus, Side
 
@@ -150,12 +151,6 @@ def positions_of(states: np.ndarray, account_id: int | None = None) -> list[dict
         row["threshold_ticks"] = int(position_threshold(states, int(index) + 1))
         found.append(row)
     return found
-
-
-@entry
-def peaks_write(states):
-    """Write the peaks that trailing stops share into their rows, for the shell; it changes nothing that decides."""
-    trailing.trailing_write_back(states[0])
 
 
 def orders_of(states: np.ndarray, account_id: int | None = None) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
 """
-The compile decorators, of kernels, parts and entries, and the key of their cache; no JIT, no Numba.
+The two compile decorators, of the core and of its entries, and the key of their cache; no JIT, no Numba.
 
 Numba's cache does not notice a constant or a kernel that changed in another file, nor the bounds-check flag. So the
 cache folder is named after a digest of every source that a kernel can see and of every version that shapes its code.
@@ -61,9 +61,6 @@ if JIT:
     _BUILD = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, _processor(), platform.machine())
     numba.config.CACHE_DIR = _cache_folder(" ".join((*_BUILD, _CHECKED)))
     _compile_inner = numba.njit(error_model="python", fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    _compile_part = numba.njit(
-        cache=True, error_model="python", fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )
     _compile_entry = numba.njit(cache=True, error_model="python", fastmath=False)
 
 
@@ -81,15 +78,6 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     jumps to an unresolved address (Numba 0.68). A test walks the call graph.
     """
     return _compile_inner(function) if JIT else function
-
-
-def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """
-    Return a kernel that is kept in the cache by itself, with everything it uses.
-
-    Kernels that use it take it from there: so two processes can share the work of the first start (parts.py).
-    """
-    return _compile_part(function) if JIT else function
 
 
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:

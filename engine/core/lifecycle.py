@@ -52,7 +52,7 @@ def market_resume(state, command):
 
 @kernel
 def market_reduce_only(state, command):
-    """Let a market only shrink; the task ends the orders that rest in it to open, and the delayed ones."""
+    """Let a market only shrink; the task ends the orders that rest or are delayed in it to open."""
     market_state_set(state, int64(MarketState.REDUCE_ONLY))
     state.touched |= int64(1) << state.ask.market_row
     task_begin(state, int64(TaskKind.MARKET_REDUCE_ONLY), int64(tables.USER_ROW_FIRST))

@@ -66,6 +66,7 @@ FUNDING_AHEAD_US = 86_400_000_000  # a frame naming a later funding only moves t
 TIMEOUT_MIN_MS = 5_000
 TIMEOUT_MAX_MS = 86_400_000
 BALANCE_E6_MAX = 10**15  # what an operator's credit may make of an account
+OUTSIDE_E6_MAX = 2**62  # what all credits together may have brought in: EXTERNAL's cell stays inside 64 bits
 AMOUNT_UNITS_MAX = 10**9  # USDC of one amount; keeps amount × leverage inside 64 bits
 MINUTE_US = 60_000_000
 SLIPPAGE_DEFAULT_BPS = 500

@@ -8,14 +8,14 @@ with in the next call. Source: docs/risk.md#settling
 from numpy import int64
 
 from engine.core import events, execution, ladder, liquidation, prices, trailing, triggers, waking
-from engine.core.kernel import kernel, part
+from engine.core.kernel import kernel
 from engine.core.limits import LADDERS_COUNT, ROW_NONE
 from shared.codes import MarketState
 
 FULL = -(2**40)  # of a count: the events buffer is full
 
 
-@part
+@kernel
 def settle(state):
     """Settle every touched market, lowest id first; returns False when the events buffer is full before the end."""
     while state.touched != 0:

@@ -15,7 +15,7 @@ EVERY_MARKET = -1
 # Which orders a sweep ends.
 EVERY = 1
 OPENING = 2  # those that may open or increase a position, dormant ones among them
-ENTERING = 3  # those that rest without the reduce-only flag, and the delayed ones
+ENTERING = 3  # those that rest or are delayed, without the reduce-only flag
 
 
 @kernel
@@ -44,7 +44,7 @@ def sweep_takes(order, which):
     if which == OPENING:
         return order.reduce_only == 0
     if which == ENTERING:
-        return (order.status == OrderStatus.RESTING and order.reduce_only == 0) or order.status == OrderStatus.DELAYED
+        return order.reduce_only == 0 and order.status != OrderStatus.TRIGGER
     return True
 
 

@@ -96,23 +96,43 @@ def take_position_load(state, row):
 @kernel
 def take_flags_judge(state):
     """
-    Walk, and return the flag that stands against an order in hand.
+    Walk, and return the rule of position and flags that stands against an order in hand.
 
-    Codes:  POST_ONLY_WOULD_TAKE, QTY_OUT_OF_RANGE, STP_WOULD_CUT, FOK_UNFILLABLE, REDUCE_ONLY_WOULD_INCREASE.
+    Codes:  those of `take_walk`, then those of `take_flags`.
+    """
+    code = take_walk(state)
+    if code == OK:
+        code = take_flags(state)
+    return code
+
+
+@kernel
+def take_walk(state):
+    """Walk, plan the rest, and return REDUCE_ONLY_WOULD_INCREASE when neither finds anything to reduce."""
+    take = state.taker
+    matching.walk(state)
+    rest_plan(state)
+    if take.reduce_only != 0 and take.rests != 0 and take.filled_lots == 0 and take.rest_lots == 0 and take.cut == 0:
+        return int64(ResultCode.REDUCE_ONLY_WOULD_INCREASE)
+    return int64(OK)
+
+
+@kernel
+def take_flags(state):
+    """
+    Return the flag that stands against an order in hand, whose walk is done.
+
+    Codes:  POST_ONLY_WOULD_TAKE, QTY_OUT_OF_RANGE, STP_WOULD_CUT, FOK_UNFILLABLE.
     """
     take = state.taker
     if take.post_only != 0 and matching.would_take(state, take.market_row, take.side_sign, take.bound_ticks):
         return int64(ResultCode.POST_ONLY_WOULD_TAKE)
-    matching.walk(state)
     if take.capped != 0 and take.filled_lots == 0:
         return int64(ResultCode.QTY_OUT_OF_RANGE)
     if take.all_or_nothing != 0 and take.filled_lots < take.lots and take.capped == 0:
         if take.cut != 0:
             return int64(ResultCode.STP_WOULD_CUT)
         return int64(ResultCode.FOK_UNFILLABLE)
-    rest_plan(state)
-    if take.reduce_only != 0 and take.rests != 0 and take.filled_lots == 0 and take.rest_lots == 0 and take.cut == 0:
-        return int64(ResultCode.REDUCE_ONLY_WOULD_INCREASE)
     return int64(OK)
 
 

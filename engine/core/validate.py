@@ -30,30 +30,28 @@ TPSL_DEFAULT = int(Tpsl.POSITION)
 
 
 @kernel
-def envelope_validate(state, command):
-    """
-    Return the first rule an instruction breaks before its own operation is looked at.
-
-    Writes: ask.account_row, ask.market_row.
-    Codes:  INSTRUCTION_LATE, INSTRUCTION_EARLY, ACCOUNT_UNKNOWN, ACCOUNT_FROZEN, MARKET_UNKNOWN, MARKET_HALTED,
-            MARKET_REDUCE_ONLY, the types' own.
-    """
+def time_validate(state, command):
+    """Return INSTRUCTION_LATE or INSTRUCTION_EARLY when an instruction's time is more than 5 s from log time."""
     now_us = state.header.log_time_us
     if now_us - command.ts_us > limits.INSTRUCTION_LATE_US:
         return int64(ResultCode.INSTRUCTION_LATE)
     if command.ts_us - now_us > limits.INSTRUCTION_LATE_US:
         return int64(ResultCode.INSTRUCTION_EARLY)
-    code = account_validate(state, command)
-    return market_validate(state, command) if code == OK else code
+    return int64(OK)
 
 
 @kernel
-def market_validate(state, command):
-    """Return MARKET_UNKNOWN, or what the market's state forbids, or the first wrong type; fills ask.market_row."""
+def envelope_validate(state, command):
+    """
+    Return the first rule an instruction breaks before its own operation is looked at.
+
+    Writes: ask.account_row, ask.market_row.
+    Codes:  ACCOUNT_UNKNOWN, ACCOUNT_FROZEN, MARKET_UNKNOWN, MARKET_HALTED, MARKET_REDUCE_ONLY, the types' own.
+    """
     ask = state.ask
     ask.market_row = prices.MARKET_NONE
-    code = int64(OK)
-    if command.present & PRESENT_MARKET:
+    code = account_validate(state, command)
+    if code == OK and command.present & PRESENT_MARKET:
         ask.market_row = prices.market_find(state, command.market)
         if ask.market_row == prices.MARKET_NONE:
             return int64(ResultCode.MARKET_UNKNOWN)

@@ -10,7 +10,7 @@ from engine.core import accounts, limits, margin, orders, prices, reserves, vali
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from engine.core.validate import OK
-from shared.codes import MarketState, OrderStatus, PositionKind, ResultCode, Side
+from shared.codes import ACCOUNT_EXTERNAL, MarketState, OrderStatus, PositionKind, ResultCode, Side
 
 
 @kernel
@@ -149,7 +149,9 @@ def account_credit_validate(state, command):
     if code != OK:
         return code
     free_e6 = state.accounts[ask.account_row].free_e6
-    if ask.amount_e6 > 0 and free_e6 + ask.amount_e6 > limits.BALANCE_E6_MAX:
+    outside_e6 = state.accounts[ACCOUNT_EXTERNAL].free_e6
+    too_much = free_e6 + ask.amount_e6 > limits.BALANCE_E6_MAX or ask.amount_e6 - outside_e6 > limits.OUTSIDE_E6_MAX
+    if ask.amount_e6 > 0 and too_much:
         return int64(ResultCode.AMOUNT_OUT_OF_RANGE)
     if free_e6 + ask.amount_e6 < 0:
         return int64(ResultCode.MARGIN_INSUFFICIENT)

@@ -12,7 +12,7 @@ from engine.core.integers import mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from engine.core.validate import OK
-from shared.codes import ResultCode
+from shared.codes import ACCOUNT_FIRST, ResultCode
 from shared.records import (
     BALANCES_E6_MAX,
     INTEREST_UNIT_MAX,
@@ -184,6 +184,8 @@ def venue_set_validate(state, command):
         balance_e6 = command.starting_balance_e6
     if command.parameters & ACCOUNTS:
         accounts = command.accounts_max
+    # There may be more accounts already than a lower limit lets in.
+    accounts = max(accounts, state.venue.account_next - ACCOUNT_FIRST)
     if balance_e6 > (BALANCES_E6_MAX - 1) // accounts:
         return int64(ResultCode.PARAMETER_OUT_OF_RANGE)
     return int64(OK)

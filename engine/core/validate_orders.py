@@ -219,10 +219,16 @@ def order_position_validate(state, command):
 
 @kernel
 def order_flags_validate(state):
-    """Return the flag or trigger rule that an order breaks; walks the one that executes now."""
+    """Return the rule of room, flag or trigger that an order breaks; walks the one leg that executes now, if any."""
     ask = state.ask
     ask.dormant = int64(dormant_kind(state.orders[ORDER_IN_HAND].kind))
-    code = row_flags_validate(state, int64(ORDER_IN_HAND))
+    code = int64(OK)
+    if ask.dormant == 0:
+        code = row_walk_validate(state, int64(ORDER_IN_HAND))
+    elif ask.pair != 0 and not dormant_kind(state.orders[ORDER_LEG].kind):
+        code = row_walk_validate(state, int64(ORDER_LEG))
+    if code == OK:
+        code = row_flags_validate(state, int64(ORDER_IN_HAND))
     if code == OK and ask.children > 0:
         code = validate.bracket_validate(state, entry_ticks(state))
     if code == OK and ask.pair != 0:
@@ -231,8 +237,15 @@ def order_flags_validate(state):
 
 
 @kernel
+def row_walk_validate(state, row):
+    """Walk for the leg that executes now, and return REDUCE_ONLY_WOULD_INCREASE when it finds nothing to reduce."""
+    taking.take_load(state, row, int64(ROW_NONE))
+    return taking.take_walk(state)
+
+
+@kernel
 def row_flags_validate(state, row):
-    """Return the flag or trigger rule that one leg breaks."""
+    """Return the flag or trigger rule that one leg breaks, whose walk is done if it executes now."""
     ask = state.ask
     order = state.orders[row]
     if order.kind == OrderKind.TRAILING_STOP:
@@ -243,8 +256,7 @@ def row_flags_validate(state, row):
         if triggers.trigger_met(market, order.side, order.trigger_by, above, int64(order.price_trigger_ticks)):
             return int64(ResultCode.TRIGGER_WOULD_FIRE_IMMEDIATELY)
         return int64(OK)
-    taking.take_load(state, row, int64(ROW_NONE))
-    code = taking.take_flags_judge(state)
+    code = taking.take_flags(state)
     if code == OK and ask.pair != 0 and (state.taker.steps_count > 0 or state.taker.cut != 0):
         code = int64(ResultCode.OCO_LEG_WOULD_TAKE)
     return code

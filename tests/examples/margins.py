@@ -210,7 +210,7 @@ def closed_at_bankruptcy(example: Example) -> Figures:
     fill = last(scene.close(Decimal(at.numerator) / at.denominator, example["inputs"]["delta"], mark=price), "fill")
     assert scene.free == free
     assert Fraction(fill["qty"]) == delta
-    signed = Fraction(fill["price"]) * delta * (1 if fill["side"] == "sell" else -1)
+    signed = Fraction(fill["notional"]) * (1 if fill["side"] == "sell" else -1)
     scene.sound()
     return {"close_notional": exact(signed), "price": exact(fill["price"])}
 

@@ -1,10 +1,11 @@
 """
-One account, one market, touches and marks on demand: the stage on which a worked example is traded.
+One account, others beside it when asked for, one market, touches, marks and fundings on demand: the examples' stage.
 
 A touch is set so that the wanted side stands exactly at the wanted price; a mark frame keeps the mark apart from it.
 """
 
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ MICRO = Fraction(1, 10**6)
 WIDE_PPM = 900_000
 MOMENT_US = 1_000
 PAUSE_US = 61_000_000
+FUNDING_WAIT_MS = 1_000
+RATE_STEP = Decimal("0.000000001")
 Event = dict[str, Any]
 
 
@@ -85,6 +88,11 @@ class Scene:
         assert result in ("", answer), f"{op} {keys}: {answer}"
         return events
 
+    def account_open(self) -> int:
+        """Open one account more and return its id."""
+        events = self.instruct("account_open", owner=f"{self._requests + 2:032x}", account=0)
+        return int(last(events, "account_changed")["account"])
+
     def pause(self) -> None:
         """Let so much time pass that no price is a spike against the last."""
         self.engine.ts_us += PAUSE_US
@@ -94,11 +102,29 @@ class Scene:
         events = self.engine.price(MARKET, decimal(bid), decimal(ask), ts_us=self.engine.ts_us + MOMENT_US)
         return events + self.mark(mark)
 
-    def mark(self, price: Any) -> list[Event]:
+    def mark(self, price: Any, **keys: Any) -> list[Event]:
         """Bring a mark alone."""
         ts_us = self.engine.ts_us + MOMENT_US
-        body = {"e": "markPrice", "s": MARKET, "p": decimal(price), "E": ts_us, "T": ts_us}
+        body = {"e": "markPrice", "s": MARKET, "p": decimal(price), "E": ts_us, "T": ts_us, **keys}
         return self.engine.apply("mark_update", body, ts_us=ts_us)
+
+    def funding(self, price: Any, rate: Any) -> list[Event]:
+        """Bring a mark with a funding rate that is due a second later, let that come, and return what it caused."""
+        due_ms = self.engine.ts_us // 1_000 + FUNDING_WAIT_MS
+        self.mark(price, f=decimal(rate), n=due_ms)
+        return self.engine.apply("clock_tick", ts_us=due_ms * 1_000)
+
+    def funding_received(self, price: Any, amount: Any) -> Fraction:
+        """
+        Let the position receive an amount, if negative pay, as funding at a mark; return it as the event tells it.
+
+        A rate has nine decimals: it is cut to them, and the payment, rounded up to a micro, is the amount again.
+        """
+        lots = self.engine.positions(ACCOUNT)[0]["lots"]
+        value = Decimal(price) * lots * self.lot
+        events = self.funding(price, (-Decimal(amount) / value).quantize(RATE_STEP, ROUND_DOWN))
+        assert last(events, "funding_settled")["positions"] == 1
+        return Fraction(last(events, "funding")["amount"])
 
     def touch(self, side: str, price: Any, mark: Any = None) -> list[Event]:
         """Let an order of this side meet this price; the mark is there too unless another is given."""
@@ -110,6 +136,24 @@ class Scene:
         """Trade on the net position by a market order at a price."""
         self.touch(side, price, mark)
         return self.instruct("order_place", market=MARKET, side=side, kind="market", qty=decimal(qty))
+
+    def offer(self, levels: Iterable[tuple[Any, Any]]) -> int:
+        """Let a new account rest sells of (price, quantity), the touch below the first, and return its id."""
+        maker, offers = self.account_open(), list(levels)
+        self.touch("buy", offers[0][0])
+        for price, qty in offers:
+            self.limit("sell", qty, price, account=maker)
+        return maker
+
+    def limit(self, side: str, qty: Any, price: Any, **keys: Any) -> list[Event]:
+        """Place a limit order."""
+        size = {"qty": decimal(qty), "price": decimal(price)}
+        return self.instruct("order_place", market=MARKET, side=side, kind="limit", **size, **keys)
+
+    @staticmethod
+    def own(events: list[Event], kind: str) -> list[Event]:
+        """Return the events of a kind that are the first account's."""
+        return [event for event in events if event["e"] == kind and event["account"] == ACCOUNT]
 
     def ticket(self, side: str, qty: Any, price: Any, leverage: int, **keys: Any) -> list[Event]:
         """Open a ticket at a price."""

@@ -37,6 +37,8 @@ NAMED = ("ledger", "margin", "matching", "orders", "positions", "triggers", "tra
 SPLIT = ("plans", "depth", "makers", "taking", "reserves", "brackets", "waking", "trail_tree", "timers")
 FILES = NAMED + SPLIT
 MUTANT_LIMIT_S = 240.0
+ENDED = (0, 5)  # all passed; nothing was chosen
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)  # of what a mutant does
 BATCH = 8  # checks of the unspoilt copy a process
 console = Console()
 
@@ -140,7 +142,9 @@ class Workshop:
                     "by": failed[0]["check"]}  # fmt: skip
         if any(line.get("outcome") == "time" for line in told):
             return {**known, "verdict": "survived", "how": "timeout without failure", "by": "", "why": ""}
-        if code != 0 or not told:
+        if code < 0 and -code not in CRASHES:
+            raise RunError(f"{mutant.id}: the judge was stopped by signal {-code}")
+        if code not in ENDED or not told:
             how = "crash" if code != 0 else "hang"
             return {**known, "verdict": "killed", "how": how, "by": "the process", "why": f"exit code {code}"}
         return {**known, "verdict": "survived", "how": "all passed", "by": "", "why": ""}

@@ -4,7 +4,6 @@ What a user changes without placing anything: amends, cancels, SL and TP, margin
 
 from tests.reference.amending import amend_try, amended, order_named, repriced, shrinks_only
 from tests.reference.drafts import child_draft
-from tests.reference.execution import account_follow
 from tests.reference.images import account_event, order_event, position_event
 from tests.reference.intake import TRIGGERS
 from tests.reference.judge import margin_wanted, position_named
@@ -27,8 +26,6 @@ def order_amend(state: State, account: Account, values: Values) -> Answer:
         order.lots, order.price, order.priority = resolved.lots, resolved.price, state.next_id("priority")
         reserve_move(state, order, 0)
         order_execute(state, order, trial, delays=True)
-        if order.status == "delayed":
-            account_follow(state, account.account_id, order.market)
         return reducing_named(order)
     if repriced(order, found) or found.lots > order.lots:
         order.priority = state.next_id("priority")
@@ -80,7 +77,9 @@ def order_cancel(state: State, account: Account, values: Values) -> Answer:
 
 def orders_cancel(state: State, account: Account, values: Values) -> Answer:
     """Cancel the account's orders, of one market or of all; the SL and TP of positions stay."""
-    orders_end(state, account, "cancelled", [row for row in state.orders_of(account.account_id) if wanted(row, values)])
+    orders_end(
+        state, account, "cancelled", [row for row in state.orders_aged(account.account_id) if wanted(row, values)]
+    )
     return {}
 
 
@@ -90,6 +89,12 @@ def wanted(order: Order, values: Values) -> bool:
 
 
 def orders_end(state: State, account: Account, reason: str, orders: list[Order]) -> None:
+    """End many orders of one account, bring what is left up to date, and tell what the account has."""
+    orders_close(state, account, reason, orders)
+    account_event(state, account.account_id)
+
+
+def orders_close(state: State, account: Account, reason: str, orders: list[Order]) -> None:
     """End many orders of one account, attached children with their parents, and bring what is left up to date."""
     touched = []
     for order in orders:
@@ -99,7 +104,6 @@ def orders_end(state: State, account: Account, reason: str, orders: list[Order])
     for market in state.markets.values():
         if market in touched:
             reserves_update(state, account.account_id, market)
-    account_event(state, account.account_id)
 
 
 def margin_change(state: State, account: Account, values: Values) -> Answer:

@@ -8,11 +8,12 @@ from tests.reference.fills import Plan, Slices, fill_plan, holding_after
 from tests.reference.images import account_event, order_event, position_event
 from tests.reference.ledger import house_fill
 from tests.reference.markets import Market
-from tests.reference.orders import order_close, reserve_move, reserve_of, reserves_update, sibling_cut
+from tests.reference.orders import cover_left, order_close, reserve_move, reserve_of, reserves_update, sibling_cut
 from tests.reference.state import Order, Position, State
 from tests.reference.trial import Trial
 from tests.reference.walk import Step, Taker, Walk, offer_of
 
+MICROS_LACKING = 2  # what ceilings may lack of a maker's margin
 FORCED = {"liquidation": "liquidation"}
 
 
@@ -44,16 +45,25 @@ def account_follow(state: State, account_id: int, market: Market) -> None:
     account_event(state, account_id)
 
 
+def order_rests(state: State, order: Order) -> None:
+    """Let an order rest as the youngest of its side, and tell it with what it keeps back, its bracket after it."""
+    if not order.reduce_only:
+        cover = cover_left(state, order.account_id, order.market, order.sign)
+        order.uncovered = max(0, order.lots_open - cover)
+        reserve_move(state, order, reserve_of(state, order, order.uncovered))
+    order.status = "resting"
+    order_event(state, order)
+    for child in state.children(order.order_id):
+        order_event(state, child)
+
+
 def order_settle(state: State, order: Order, trial: Trial, filled: int) -> None:
     """Let a taker rest or end once its walk is over."""
     if trial.rest or trial.trimmed:
         order.lots = order.lots_filled + trial.rest
     sibling_cut(state, order, filled)
     if trial.rest:
-        order.status = "resting"
-        order_event(state, order)
-        for child in state.children(order.order_id):
-            order_event(state, child)
+        order_rests(state, order)
     elif order.lots_open:
         order_close(state, order, unfilled_reason(order, trial.walk))
     else:
@@ -154,11 +164,13 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
     plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage)
     if plan.open_lots:
         left = account.free + maker_released(state, maker, lots) + plan.free_change + plan.margin + plan.loss
+        lacking = plan.margin - left
         plan.margin = min(plan.margin, left)
         plan.loss = min(plan.loss, left - plan.margin)
         after = holding_after(None if plan.close_lots else position, plan.opening)
-        if left < 0 or market.liquidatable(after.lots, after.cost, after.margin):
-            order_close(state, maker, "margin_insufficient" if left < 0 else "would_be_liquidated")
+        poor = lacking > MICROS_LACKING
+        if poor or market.liquidatable(after.lots, after.cost, after.margin):
+            order_close(state, maker, "margin_insufficient" if poor else "would_be_liquidated")
             account_follow(state, account.account_id, market)
             return
     opens = plan.open_lots and (position is None or plan.close_lots)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.booking import fill_begin, fill_end, trade_event
-from tests.reference.changing import orders_end
+from tests.reference.changing import orders_close, orders_end
 from tests.reference.drafts import closing_draft
 from tests.reference.execution import account_follow
 from tests.reference.fills import fill_plan
@@ -23,12 +23,14 @@ from tests.reference.state import EXTERNAL, FIRST_USER, Account, Order, Position
 PPM = 1_000_000
 FREE_MAX = 10**15
 BALANCES_MAX = 2**60
+EXTERNAL_MAX = 2**62  # that may have come from outside in all
 
 
 def venue_set_codes(state: State, values: Values) -> Iterator[str]:
     """Yield whether all starting balances together would leave 64 bits."""
     merged = {**state.settings, **venue_values(values)}
-    if merged["starting_balance"] * merged["accounts_max"] >= BALANCES_MAX:
+    users = sum(account_id >= FIRST_USER for account_id in state.accounts)
+    if merged["starting_balance"] * max(merged["accounts_max"], users) >= BALANCES_MAX:
         yield "PARAMETER_OUT_OF_RANGE"
 
 
@@ -149,7 +151,7 @@ def position_settle(state: State, position: Position, price: int, fee_ppm: int, 
 
 def account_reset(state: State, account: Account, values: Values) -> Answer:
     """End everything an account has and give it the starting balance again."""
-    orders_end(state, account, "reset", state.orders_aged(account.account_id))
+    orders_close(state, account, "reset", state.orders_aged(account.account_id))
     for position in state.positions_of(account.account_id):
         touch = position.market.touch(-1 if position.lots > 0 else 1)
         fee_ppm = position.market.rates["fee_taker_ppm"]
@@ -179,7 +181,7 @@ def credit_codes(state: State, account: Account, values: Values) -> Iterator[str
     """Yield the rules that giving or taking money breaks."""
     yield from amount_codes(values["amount"], signed=True)
     amount = int(values["amount"] * PPM)
-    if account.free + amount > FREE_MAX:
+    if account.free + amount > FREE_MAX or amount - state.accounts[EXTERNAL].free > EXTERNAL_MAX:
         yield "AMOUNT_OUT_OF_RANGE"
     if account.free + amount < 0:
         yield "MARGIN_INSUFFICIENT"
@@ -210,4 +212,3 @@ ACCOUNT_OPERATIONS: dict[str, Callable[[State, Account, Values], Answer]] = {
     "account_unfreeze": account_unfreeze,
     "account_credit": account_credit,
 }
-assert FIRST_USER == 100

@@ -57,10 +57,8 @@ def margin_codes(state: State, order: Order, trial: Trial, own: Order | None = N
     account, leverage = state.accounts[order.account_id], trial.taker.leverage
     standing = 0 if order.ticket else resting_lots(state, order.account_id, market, sign, own)
     after = walk.holding.lots
-    if walk.filled:
-        value = (abs(after) + standing + trial.rest) * market.touch(sign) * market.unit
-    else:
-        value = (max(0, sign * after) + standing + trial.rest) * (order.price or 0) * market.unit
+    price = market.touch(sign) if walk.filled else order.price or 0
+    value = (max(0, sign * after) + standing + trial.rest) * price * market.unit
     if leverage > market.leverage_allowed(value):
         yield "LEVERAGE_ABOVE_TIER"
     cover = max(0, max(0, -sign * after) - standing)

@@ -45,7 +45,7 @@ def liquidate(state: State, position: Position) -> None:
     """End the account's orders in the market, then close the whole position by force."""
     assert position.account_id >= FIRST_USER
     market = position.market
-    for order in state.orders_of(position.account_id):
+    for order in state.orders_aged(position.account_id):
         if order.order_id in state.orders and swept(order, position):
             order_close(state, order, "liquidation")
     order = order_enter(state, closing_draft(state, position, abs(position.lots)))

@@ -61,4 +61,6 @@ def memory_keep(state: State, asked: Instruction, ts_us: int, result: str) -> No
         state.requests[key] = {"seq": state.seq, "digest": asked.digest, "until_us": until_us}
         state.refusals.pop(key, None)
     elif result not in UNREMEMBERED and state.log_time_us <= ts_us + LATE_US:
-        state.refusals[key] = ts_us
+        full = len(state.requests) + len(state.refusals) >= state.settings["requests_max"]
+        if not full or key in state.refusals:
+            state.refusals[key] = ts_us

@@ -123,8 +123,8 @@ def sibling_cut(state: State, order: Order, lots: int) -> None:
         if not order.lots_open:
             sibling_end(state, order)
         return
-    sibling.lots -= min(lots, sibling.lots_open)
-    if sibling.lots_open:
+    if lots < sibling.lots_open:
+        sibling.lots -= lots
         order_event(state, sibling)
     else:
         sibling_end(state, order)

@@ -11,7 +11,7 @@ from tests.reference.drafts import (
     reversing_draft,
     ticket_draft,
 )
-from tests.reference.execution import account_follow, execute
+from tests.reference.execution import account_follow, execute, order_rests
 from tests.reference.images import account_event, order_event
 from tests.reference.intake import TRIGGERS
 from tests.reference.judge import position_named, positions_wanted
@@ -62,17 +62,14 @@ def order_place(state: State, account: Account, values: Values) -> Answer:
         if tried is None:
             order_wait(state, draft)
         elif len(drafts) > 1:
-            order_rest(state, draft, tried)
+            # The limit leg of an OCO pair takes nothing.
+            draft.lots = tried.rest
+            order_rests(state, draft)
         else:
             order_execute(state, draft, tried, delays=True)
+    if len(drafts) > 1 or trial is None:
+        account_event(state, account.account_id)
     return named(first)
-
-
-def order_rest(state: State, order: Order, trial: Trial) -> None:
-    """Let the limit leg of an OCO pair rest; it takes nothing."""
-    order.status, order.lots = "resting", trial.rest
-    order_event(state, order)
-    account_follow(state, order.account_id, order.market)
 
 
 def order_wait(state: State, order: Order) -> None:
@@ -81,7 +78,6 @@ def order_wait(state: State, order: Order) -> None:
     order_event(state, order)
     for child in state.children(order.order_id):
         order_event(state, child)
-    account_event(state, order.account_id)
 
 
 def order_execute(state: State, order: Order, trial: Trial, delays: bool, reason: str = "filled") -> None:
@@ -94,7 +90,7 @@ def order_execute(state: State, order: Order, trial: Trial, delays: bool, reason
         order_event(state, order)
         for child in state.children(order.order_id):
             order_event(state, child)
-        account_event(state, order.account_id)
+        account_follow(state, order.account_id, order.market)
         return
     if not order.limited:
         order.price = order_bound(order) or None

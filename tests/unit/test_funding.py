@@ -181,9 +181,9 @@ def test_what_is_due_at_one_time_has_an_order() -> None:
     for market, price in ((SOL, "150.01"), (BTC, "60000.0")):
         frame(engine, price, "0.001", due_ms, market)
     engine.ts_us = (due_ms - 8_000) * 1000
-    switch = {"timeout_ms": 8_000, "scope": "all"}
+    switch: dict[str, Any] = {"timeout_ms": 8_000, "scope": "all"}
     engine.apply("user_instruction", instruction(3, "deadman_set", **switch))
-    keys = {"market": BTC, "side": "buy", "kind": "limit", "qty": "0.001", "price": "59000"}
+    keys: dict[str, Any] = {"market": BTC, "side": "buy", "kind": "limit", "qty": "0.001", "price": "59000"}
     engine.apply("user_instruction", instruction(4, "order_place", **keys))
     engine.apply("user_instruction", instruction(5, "order_place", **keys, tif="GTD", expires_ms=due_ms))
     events = engine.apply("clock_tick", ts_us=(due_ms - 1_000) * 1000)

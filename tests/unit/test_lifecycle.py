@@ -143,7 +143,7 @@ def test_a_settlement_larger_than_the_buffer_is_told_whole() -> None:
     """Thousands of positions and orders end in one entry, each once, in the order that is stated."""
     desk = Desk(25, starting_balance="1000000")
     for number in range(TICKETS):
-        keys = {"market": BTC, "side": "sell" if number % 3 else "buy", "qty": "0.001", "leverage": 5}
+        keys: dict[str, Any] = {"market": BTC, "side": "sell" if number % 3 else "buy", "qty": "0.001", "leverage": 5}
         stop = "70000" if number % 3 else "50000"
         desk.user(100 + number % 25, "trade_create", **keys, **({"stop_loss": stop} if number % 2 else {}))
     ids = [row["position_id"] for row in desk.engine.positions() if row["account_id"] >= 100]
@@ -368,7 +368,7 @@ def test_a_switch_turned_off_ends_nothing() -> None:
 def test_an_operator_credits_and_takes_back() -> None:
     """A credit comes from outside and goes back there, within the account's free money and the highest balance."""
     desk = Desk()
-    keys = {"account": 100, "reason": "gift"}
+    keys: dict[str, Any] = {"account": 100, "reason": "gift"}
     events = desk.venue("account_credit", **keys, amount="12.5")
     assert (events[0]["reason"], events[0]["amount"], events[0]["ref"]) == ("credit", "12.500000", 0)
     desk.venue("account_credit", "MARGIN_INSUFFICIENT", **keys, amount="-5012.500001")

@@ -1,0 +1,20 @@
+"""engine/core/waking.py: how much a stop of a percentage closes when it wakes."""
+
+import pytest
+
+from tests.unit.test_core_makers import MAKER, Venue
+
+
+@pytest.mark.parametrize(
+    ("held", "percent", "left"), [(1, 1, 0), (1, 50, 0), (3, 34, 2), (3, 66, 2), (3, 67, 1), (200, 1, 198), (3, 100, 0)]
+)
+def test_a_stop_of_a_percentage_closes_its_part_of_what_is_held_then(held: int, percent: int, left: int) -> None:
+    """A share is taken of the position as the stop wakes, rounded down, and never less than one lot."""
+    venue = Venue("100000", liquidity="quote")
+    venue.order(MAKER, "buy", str(held))
+    keys = {"kind": "stop_market", "side": "sell", "price_trigger": "97", "reduce_only": True, "close_percent": percent}
+    venue.send("order_place", MAKER, market="M_USDC_PERP", **keys)
+    events = venue.engine.price("M_USDC_PERP", "97", "98")
+    (closed,) = [event for event in events if event["e"] == "closed_order"]
+    assert closed["reason"] == "filled" and closed["qty"] == closed["qty_filled"] == str(held - left)
+    assert sum(row["lots"] for row in venue.engine.positions(MAKER)) == left
