@@ -130,7 +130,7 @@ class Engine:
         from engine import core, ingest
 
         if not core.compiled():
-            self.log.warning("compiling", text="this build's kernels are not in the cache: up to 45 s, once")
+            self.log.warning("compiling", text="this build's kernels are not in the cache: a minute or two, once")
         return ingest.machine_restore(content)
 
     def runner_build(self, start: Start, leadership: Leadership) -> Runner:

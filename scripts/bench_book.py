@@ -139,8 +139,8 @@ def fills_of(events: np.ndarray) -> list[tuple[int, int, int, int]]:
 
 
 def price_of(event: Any) -> int:
-    """Return the one price in ticks at which a fill was made."""
-    return int(event["price_ticks"])
+    """Return the one price in ticks at which a fill was made; an event holds ten-thousandths of a tick."""
+    return int(event["price_average_e4"]) // 10_000
 
 
 def _genesis(liquidity: str) -> dict[str, Any]:

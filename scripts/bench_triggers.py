@@ -57,7 +57,9 @@ class TriggerVenue(BenchVenue):
             records = self._stops(stops[at : at + part]) if kind == "stop" else self._trailing(part)
             records["account"] = ACCOUNT_FIRST + (at + np.arange(part)) // ACCOUNT_TRIGGERS
             records["ts_us"] = self.ts_us
-            assert self._run(part) == 2 * part, "a trigger was refused"  # an answer and an order_changed each
+            assert self._run(part) == 3 * part, (
+                "a trigger was refused"
+            )  # an answer, an order_changed, an account_changed each
             if progress is not None:
                 progress(part)
         self.quote(np.array([streams.MIDDLE_TICKS - 1]))

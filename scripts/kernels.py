@@ -68,7 +68,7 @@ async def compile_once(console: Console, logs: Path, children: dict[str, Child])
     child.stopping = True  # once, not for ever
     started_s = time.monotonic()
     if not console.terminal:
-        console.part("compiling", "the engine, once: up to 45 s while the rest starts …")
+        console.part("compiling", "the engine, once: a minute or two while the rest starts …")
     child.start()
     children["compile"] = child
     try:

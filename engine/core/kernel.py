@@ -65,7 +65,7 @@ if JIT:
 
 
 def compiled() -> bool:
-    """Return whether this build's state machine is in the cache; if not, the first entry compiles for half a minute."""
+    """Return whether this build's state machine is in the cache; if not, the first entry compiles for minutes."""
     return not JIT or any(Path(numba.config.CACHE_DIR).rglob("apply.batch_apply-*.nbi"))
 
 

@@ -52,7 +52,7 @@ def liquidate(state, position_row):
     market_row = int64(position.market_id) - 1
     market = state.markets[market_row]
     account_row = tables.account_row(int64(position.account_id))
-    orders_cancel(state, account_row, market_row, position.position_id)
+    account_orders_cancel(state, account_row, market_row, position.position_id)
     # Cancelling moved nothing of an isolated position, and its threshold is the exact test.
     assert margin.liquidatable(market.config, position.lots, position.cost_e6, position.margin_e6, market.mark_ticks)
     bound_ticks = int64(0)
@@ -79,7 +79,7 @@ def liquidate(state, position_row):
 
 
 @kernel
-def orders_cancel(state, account_row, market_row, position_id):
+def account_orders_cancel(state, account_row, market_row, position_id):
     """End an account's orders in a market by priority, but for SL, TP and what reduces its other positions."""
     row = int64(state.account_links[account_row].order_first)
     while row != ROW_NONE:

@@ -68,7 +68,7 @@ def dormant_place(state, row):
     """Let the dormant order in a row in hand wait for its price; returns its own row."""
     order = state.orders[row]
     if order.kind == OrderKind.TRAILING_STOP:
-        source = validate_orders.source_ticks(state, row)
+        source = validate_orders.source_now_ticks(state, row)
         if activated(order, source):
             order.active = trailing.TRAILS
             order.peak_ticks = source

@@ -6,7 +6,7 @@ Kept in an index by (account, id) and in a heap by expiry, so forgetting costs O
 
 from numpy import int64
 
-from engine.core import tables
+from engine.core import tables, timers
 from engine.core.kernel import kernel
 from engine.core.limits import INSTRUCTION_LATE_US, ROW_NONE
 from shared.codes import ResultCode
@@ -149,7 +149,14 @@ def request_link(state, row):
     tables.index_insert(
         state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo, row
     )
-    heap_rise(state, state.requests_table.live - 1, row)
+    timers.heap_rise(
+        state.request_heap,
+        state.request_links["heap_at"],
+        state.requests["expires_us"],
+        state.requests["request_id"],
+        state.requests_table.live - 1,
+        row,
+    )
 
 
 @kernel
@@ -159,9 +166,14 @@ def request_forget(state, row):
     tables.index_remove(
         state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo
     )
-    at = int64(state.request_links[row].heap_at)
-    last_at = state.requests_table.live - 1
-    last = int64(state.request_heap[last_at])
+    timers.heap_remove(
+        state.request_heap,
+        state.request_links["heap_at"],
+        state.requests["expires_us"],
+        state.requests["request_id"],
+        state.requests_table.live - 1,
+        row,
+    )
     request.request_id = 0
     request.account_id = 0
     request.request_hi = 0
@@ -171,9 +183,6 @@ def request_forget(state, row):
     request.digest = 0
     request.result = 0
     tables.row_release(state.requests_table, state.request_links, row)
-    if last != row:
-        heap_sink(state, at, last)
-        heap_rise(state, int64(state.request_links[last].heap_at), last)
 
 
 @kernel
@@ -184,44 +193,3 @@ def requests_expire(state):
         if state.requests[row].expires_us >= state.header.log_time_us:
             return
         request_forget(state, row)
-
-
-@kernel
-def heap_place(state, at, row):
-    """Write one heap cell and the link back to it."""
-    state.request_heap[at] = row
-    state.request_links[row].heap_at = at
-
-
-@kernel
-def heap_rise(state, at, row):
-    """Move a row up from cell `at` until its parent expires no later."""
-    expires_us = state.requests[row].expires_us
-    while at > 0:
-        parent_at = (at - 1) // 2
-        parent = int64(state.request_heap[parent_at])
-        if state.requests[parent].expires_us <= expires_us:
-            break
-        heap_place(state, at, parent)
-        at = parent_at
-    heap_place(state, at, row)
-
-
-@kernel
-def heap_sink(state, at, row):
-    """Move a row down from cell `at` until its children expire no earlier; the heap holds requests_table.live rows."""
-    expires_us = state.requests[row].expires_us
-    count = state.requests_table.live
-    while 2 * at + 1 < count:
-        child_at = 2 * at + 1
-        child = int64(state.request_heap[child_at])
-        if child_at + 1 < count:
-            other = int64(state.request_heap[child_at + 1])
-            if state.requests[other].expires_us < state.requests[child].expires_us:
-                child_at += 1
-                child = other
-        if state.requests[child].expires_us >= expires_us:
-            break
-        heap_place(state, at, child)
-        at = child_at
-    heap_place(state, at, row)

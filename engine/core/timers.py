@@ -1,5 +1,5 @@
 """
-What log time will bring: two binary heaps, of orders that expire and of dead-man's switches, first the soonest.
+What log time will bring: binary heaps, of orders that expire and of dead-man's switches, first the soonest.
 
 Ties are by id. Each row knows where it stands, so that adding, removing and asking cost O(log n) at most.
 """

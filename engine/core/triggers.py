@@ -43,15 +43,6 @@ def ladder_fires(state, market_row, number):
 
 
 @kernel
-def anything_fires(state, market_row):
-    """Return whether any ladder of a market fires; the whole cost of a quiet tick."""
-    for number in range(LADDERS_COUNT):
-        if ladder_fires(state, market_row, number):
-            return True
-    return False
-
-
-@kernel
 def order_ladder(order):
     """Return the ladder that an order waits in."""
     if order.status == OrderStatus.RESTING:

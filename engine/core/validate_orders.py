@@ -149,13 +149,13 @@ def order_fresh_validate(state):
         return int64(ResultCode.PRICE_STALE)
     for row in (int64(ORDER_IN_HAND), int64(ORDER_LEG)):
         if row == ORDER_IN_HAND or ask.pair != 0:
-            if state.orders[row].kind == OrderKind.TRAILING_STOP and source_ticks(state, row) <= 0:
+            if state.orders[row].kind == OrderKind.TRAILING_STOP and source_now_ticks(state, row) <= 0:
                 return int64(ResultCode.PRICE_STALE)
     return int64(OK)
 
 
 @kernel
-def source_ticks(state, row):
+def source_now_ticks(state, row):
     """Return the present price of what an order's trigger watches; 0 while there is none."""
     order = state.orders[row]
     return triggers.source_ticks(state.markets[state.ask.market_row], order.side, order.trigger_by)

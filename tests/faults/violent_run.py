@@ -25,7 +25,7 @@ from tests.property.venues import Difference, EngineVenue, TwinVenue, events_dif
 INSURANCE = "40"  # so little that it is used up and the house has to pay
 BEFORE_US = 10 * SECOND_US  # from the founding to the first quote
 WISHES_US = 200_000  # from a quote to the first wish after it
-SAMPLES = 40  # of the whole state over a run
+SAMPLES = 40  # of the whole state over a run, at least
 PROGRESS_S = 10.0
 
 
@@ -48,12 +48,12 @@ class DayRun:
         self.started = self.shown = time.monotonic()
         self.progress = False
 
-    def play(self, wishes_each: float, seconds: float = 1e9) -> bool:
+    def play(self, wishes_each: float, seconds: float = 1e9, samples: int = SAMPLES) -> bool:
         """Play the frames with so many wishes of each account over all; return whether all was played in time."""
         for entry in [*self.feed.opening(), *self.crowd.opening(self.feed.tick_us)]:
             self.apply(entry)
         end, owed = time.monotonic() + seconds, 0.0
-        every = max(1, len(self.frames) // SAMPLES)
+        every = max(1, len(self.frames) // samples)
         for number, frame in enumerate(self.frames):
             owed += wishes_each * len(self.crowd.accounts) / len(self.frames)
             for entry in self.step(frame, int(owed)):

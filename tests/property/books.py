@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from engine import core
-from engine.core.inspect import account_row
-from shared.codes import DeadmanScope, IgnoreReason, Liquidity
+from engine.core.inspect import account_row, market_fresh
+from shared.codes import DeadmanScope, IgnoreReason, Liquidity, MarketState
 from tests.reference import Reference
 from tests.reference.state import FIRST_USER, HOUSE
 
@@ -20,7 +20,8 @@ ORDERS = {
     "pnl_e6": "pnl", "reserved_e6": "reserved", "placed_us": "placed_us", "expires_us": "expires_us",
     "price_ticks": "price", "price_trigger_ticks": "price_trigger", "price_activation_ticks": "price_activation",
     "trail_ticks": "trail_ticks", "trail_ppm": "trail_ppm", "close_percent": "close_percent", "status": "status",
-    "kind": "kind", "reduce_only": "reduce_only", "post_only": "post_only", "client_order_id": "client_order_id",
+    "peak_ticks": "price_peak", "due_us": "due_us", "kind": "kind", "reduce_only": "reduce_only",
+    "post_only": "post_only", "client_order_id": "client_order_id",
 }  # fmt: skip
 POSITIONS = {
     "account_id": "account_id", "lots": "lots", "cost_e6": "cost", "margin_e6": "margin", "pnl_e6": "pnl",
@@ -31,9 +32,11 @@ HOUSE_FIELDS = ("account_id", "lots", "cost_e6", "margin_e6")
 TEXTS = ("kind", "status", "client_order_id")
 
 
-def twin_books(twin: Reference) -> dict[str, Book]:
+def twin_books(twin: Reference, markets_only: bool = False) -> dict[str, Book]:
     """Return the twin's accounts, positions, orders and markets as plain numbers."""
     state = twin.state
+    if markets_only:
+        return {"markets": {row.name: twin_market(twin, row) for row in state.markets.values()}}
     return {
         "accounts": {key: twin_account(twin, key) for key in state.accounts},
         "positions": {row.position_id: plain(row, POSITIONS) for row in state.positions.values()},
@@ -50,6 +53,8 @@ def plain(row: Any, fields: dict[str, str], wanted: tuple[str, ...] = ()) -> tup
     for name, own in fields.items():
         if not wanted or name in wanted:
             value = getattr(row, own)
+            if own == "due_us" and row.status != "delayed":
+                value = 0
             found.append((value or "") if name in TEXTS else int(value or 0))
     return tuple(found)
 
@@ -74,8 +79,10 @@ def twin_market(twin: Reference, row: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def engine_books(states: np.ndarray) -> dict[str, Book]:
+def engine_books(states: np.ndarray, markets_only: bool = False) -> dict[str, Book]:
     """Return the engine's accounts, positions, orders and markets in the same form."""
+    if markets_only:
+        return {"markets": engine_markets(states)}
     orders = core.orders_of(states)
     rows = core.positions_of(states)
     markets = engine_markets(states)
@@ -89,10 +96,17 @@ def engine_books(states: np.ndarray) -> dict[str, Book]:
         "house": {
             row["position_id"]: tuple(row[name] for name in HOUSE_FIELDS) for row in rows if row["account_id"] == HOUSE
         },
-        "orders": {row["order_id"]: tuple(row[name] for name in ORDERS) for row in orders},
+        "orders": {row["order_id"]: engine_order(row) for row in orders},
         "priority": dict.fromkeys(row["order_id"] for row in sorted(orders, key=lambda row: row["priority"])),
         "markets": markets,
     }
+
+
+def engine_order(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return one of the engine's orders; when a delay ends says something only while it lasts."""
+    if row["status"] != "delayed":
+        row["due_us"] = 0
+    return tuple(row[name] for name in ORDERS)
 
 
 def engine_account(states: np.ndarray, row: dict[str, Any], markets_count: int) -> tuple[Any, ...]:
@@ -108,20 +122,21 @@ def engine_markets(states: np.ndarray) -> dict[str, Any]:
     """Return the engine's markets."""
     found = {}
     state = states.view(np.ndarray)[0]
-    for index, (name, view) in enumerate(core.market_views(states).items()):
+    for index, name in enumerate(core.markets_of(states)):
         row, feed = state["markets"][index], state["feeds"][index]
-        reasons = {IgnoreReason(code).name: int(count) for code, count in enumerate(feed["marks_ignored"]) if count}
-        for reason, count in view["ignored"].items():
-            reasons[reason.upper()] = reasons.get(reason.upper(), 0) + count
+        counts = (feed["quotes_ignored"] + feed["marks_ignored"]).tolist()
+        reasons = {IgnoreReason(code).name: count for code, count in enumerate(counts) if count}
         most = int(row["config"]["order_lots_max"])
         sized = int(row["config"]["liquidity"]) == Liquidity.QUOTE_SIZED
         found[name] = {
             **{key: int(row[f"{key}_ticks"]) for key in ("bid", "ask", "mark", "index")},
-            "state": view["state"], "fresh": view["fresh"], "ignored": dict(sorted(reasons.items())),
+            "state": MarketState(int(row["state"])).name.lower(),
+            "fresh": int(market_fresh(states, index)),
+            "ignored": dict(sorted(reasons.items())),
             "used": (int(row["bid_used_lots"]), int(row["ask_used_lots"])) if sized else (0, 0),
             "funding": tuple(int(row[f"funding_{key}"]) for key in ("next_ms", "settled_ms", "rate_ppb")),
             "sizes": tuple(min(int(row[key]), most) for key in ("bid_lots", "ask_lots")),
-        }  # fmt: skip
+        }
     return found
 
 

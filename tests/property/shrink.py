@@ -6,7 +6,6 @@ Ids in what stays are followed: an order named by id is the same order when entr
 
 import copy
 import json
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.property.entries import Entry
-from tests.property.histories import genesis_body
-from tests.property.venues import HASH_EVERY, Difference, Run, run
+from tests.property.venues import HASH_EVERY, Difference, Run, founded, run
 
 NAMES = {"account": "account", "order_id": "order", "position_id": "position"}
 ENVELOPE = ("v", "account", "request_id", "op")
@@ -103,7 +101,7 @@ def shrink(
     seed: int, count: int, twin_only: bool, any_order: bool = False, seconds: float = 600
 ) -> tuple[Case, Run] | None:
     """Return the smallest failing history found from a seed's, with its run; None when the seed does not fail."""
-    both = Run(genesis_body(seed), twin_only, seed % HASH_EVERY == 0, any_order, 0.02, random.Random(seed))
+    both = founded(seed, seed % HASH_EVERY == 0, twin_only, any_order)
     try:
         run(seed, count, record=both)
     except Difference as problem:

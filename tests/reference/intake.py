@@ -97,8 +97,20 @@ class Instruction:
         return (self.op, tuple(sorted((key, repr(value)) for key, value in self.values.items())))
 
 
+def parsed(value: Any) -> Any:
+    """Return a JSON value as the venue's parser sees it: an integer that leaves 64 bits is a float."""
+    if isinstance(value, dict):
+        return {key: parsed(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [parsed(each) for each in value]
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return float(value)
+    return value
+
+
 def instruction_read(body: dict[str, Any], operator: bool = False) -> Instruction | None:
     """Return the instruction, or None when its envelope cannot be read."""
+    body = parsed(body)
     account, request_id, op = body.get("account"), body.get("request_id"), body.get("op")
     version = body.get("v")
     if type(version) is not int or version != 1:

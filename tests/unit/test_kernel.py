@@ -37,7 +37,7 @@ def test_no_kernels_call_each_other_in_a_circle() -> None:
     for source in CORE.glob("*.py"):
         for node in ast.parse(source.read_text()).body:
             if isinstance(node, ast.FunctionDef) and any(
-                getattr(d, "id", "") in ("kernel", "part", "entry") for d in node.decorator_list
+                getattr(d, "id", "") in ("kernel", "entry") for d in node.decorator_list
             ):
                 assert node.name not in graph, f"two kernels are called {node.name}"
                 graph[node.name] = called(node)
