@@ -190,6 +190,9 @@ class Runner:
         parts = self.parts
         header, before = parts.machine.header(), self.header
         self.header = header
+        if header.rules < RULES_VERSION:
+            words = f"the log stands under rules {header.rules}, this build knows {RULES_VERSION} alone"
+            raise RulesUnknown(f"{words}: keep the build that wrote it, or found a venue in another data folder")
         if before.keyframe_slot not in (0, header.keyframe_slot):
             parts.snapshots.keyframe(parts.machine, parts.publisher, parts.leadership.leading)
         if header.lead_seq != before.lead_seq:

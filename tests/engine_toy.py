@@ -21,7 +21,7 @@ from engine.snapshots import Snapshots
 from engine.views import MarketViews
 from engine.witness import gap_refusal
 from engine.writer import Desk
-from shared.codes import BatchStatus
+from shared.codes import RULES_VERSION, BatchStatus
 from shared.database import DatabaseDown
 from shared.refusal import refusal_file_read
 from shared.streams import Entry, EventsEntry, Keys, event_id, log_digest
@@ -36,7 +36,7 @@ class ToyMachine:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {
-            "seq": 0, "total": 0, "time_us": 0, "slot": 0, "leader": "", "lead_seq": 0, "rules": 1,
+            "seq": 0, "total": 0, "time_us": 0, "slot": 0, "leader": "", "lead_seq": 0, "rules": RULES_VERSION,
             "events": [0, 0], "checkpoint": [0, "", ""],
         }  # fmt: skip
         self.entries: list[Entry] = []

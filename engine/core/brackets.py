@@ -67,11 +67,13 @@ def children_tell(state, entry_row):
 
 @kernel
 def child_fill(state, entry_row, row, position_row, lots):
-    """Let one child follow a fill of its entry: it becomes an SL or TP, or one of a pair, or grows with it."""
+    """Let one child follow a fill of its entry: it becomes an SL or TP, or one of a pair, or grows while it waits."""
     child = state.orders[row]
     if child.status == OrderStatus.TRIGGER:
         child.qty_lots += lots
         events.emit_order_changed(state, row)
+    elif child.status != OrderStatus.ATTACHED:
+        return  # woken, and on its own
     elif state.orders[entry_row].tpsl == Tpsl.ORDER:
         child_free(state, row, position_row, lots)
     else:

@@ -74,7 +74,7 @@ def order_units_validate(state, command, parts):
 
 @kernel
 def order_value_ticks(state, row):
-    """Return the price at which an order's smallest value is asked: its limit, its trigger, or the touch."""
+    """Return the price that stands for an order: its limit, its trigger, or the touch."""
     order = state.orders[row]
     if orders.limit_like(order.kind):
         return int64(order.price_ticks)
@@ -230,7 +230,7 @@ def order_flags_validate(state):
     if code == OK:
         code = row_flags_validate(state, int64(ORDER_IN_HAND))
     if code == OK and ask.children > 0:
-        code = validate.bracket_validate(state, entry_ticks(state))
+        code = validate.bracket_validate(state, order_value_ticks(state, int64(ORDER_IN_HAND)))
     if code == OK and ask.pair != 0:
         code = row_flags_validate(state, int64(ORDER_LEG))
     return code
@@ -260,17 +260,6 @@ def row_flags_validate(state, row):
     if code == OK and ask.pair != 0 and (state.taker.steps_count > 0 or state.taker.cut != 0):
         code = int64(ResultCode.OCO_LEG_WOULD_TAKE)
     return code
-
-
-@kernel
-def entry_ticks(state):
-    """Return the price that a bracket is measured from: the limit, the trigger, or the touch."""
-    order = state.orders[ORDER_IN_HAND]
-    if orders.limit_like(order.kind):
-        return int64(order.price_ticks)
-    if order.price_trigger_ticks != 0:
-        return int64(order.price_trigger_ticks)
-    return state.ask.touch_ticks
 
 
 @kernel

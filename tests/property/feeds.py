@@ -40,7 +40,8 @@ def quote(history: "History", name: str, jump: float = 0.0, spread: int | None =
         history.drift[name] *= 1 + chance.gauss(0, history.violence) + jump
     bid = history.ticks_of(market)
     if spread is None:
-        spread = chance.choice([1, 1, 2, 3, max(1, bid // 1000), max(1, bid // 200), max(1, bid // 70)])
+        parts = chance.choice([0, 0, 2000, 700, 200, 70])
+        spread = max(1, bid // parts) if parts else chance.choice([1, 2, 3])
     history.update_id += 1
     lag = chance.choice([40_000, 60_000])
     body: dict[str, Any] = {

@@ -10,7 +10,8 @@ from tests.property import amounts, feeds, founding, giants
 from tests.property.entries import SECOND_US, START_US, Entry
 from tests.property.operators import ACTS, operator_act
 from tests.property.order_wishes import Wish, order_wish
-from tests.property.ploys import PLOYS
+from tests.property.ploys import PLOYS as MARKET_PLOYS
+from tests.property.trigger_ploys import TRIGGER_PLOYS
 from tests.property.wishes import WISHES, close_all_wish, close_wish, reverse_wish, trade_wish
 from tests.reference import Reference
 from tests.reference.markets import Market
@@ -22,7 +23,8 @@ ORDER_KINDS = {"market": 4, "limit": 8, "stop_market": 2, "stop_limit": 2, "take
 HAPPENINGS = {"quote": 9, "mark": 4, "order": 9, "reduce": 2, "trade": 3, "close": 2, "triggers": 2, "cancel": 1.2,
               "cancel_all": 0.3, "amend": 3, "batch": 1.5, "close_all": 0.4, "reverse": 0.7, "margin": 1, "leverage": 1,
               "deadman": 0.5, "reset": 0.2, "open": 0.2, "odd": 1.5, "repeat": 0.8, "noise": 0.3, "wait": 0.5,
-              "gap": 0.4, "feed": 0.15, "operator": 2, "ploy": 2}  # fmt: skip
+              "gap": 0.4, "feed": 0.15, "operator": 2, "ploy": 3.5}  # fmt: skip
+PLOYS = {**MARKET_PLOYS, **TRIGGER_PLOYS}
 WITH_POSITION = ("close", "triggers", "reverse", "margin", "reduce", "close_all")
 WITH_ORDER = ("amend", "cancel")
 
@@ -56,7 +58,7 @@ class History:
         self.update_id = 0
         self.drift: dict[str, float] = {}
         self.sent: list[Entry] = []
-        self.accounts_wanted = 11 if self.plot == "giants" else chance.choice([1, 2, 2, 3, 4, 6])
+        self.accounts_wanted = 11 if self.plot == "giants" else chance.choice([1, 2, 3, 3, 4, 6])
         self.violence = chance.choice([0.0002, 0.001, 0.003, 0.01, 0.03])
         self.spoiling = 0.0 if self.plot else chance.choice([0.0, 0.03, 0.06])
         self.mark_off = chance.choice([0.3, 1, 1, 3])
@@ -79,7 +81,7 @@ class History:
         if not any(self.order_kinds.values()):
             self.order_kinds = dict(ORDER_KINDS)
         self.acts = {name: chance.choice([0.5, 1, 1, 4]) for name in ACTS}
-        self.ploys = {name: chance.choice([0.5, 1, 1, 4]) for name in PLOYS}
+        self.ploys = {name: chance.choice([0.3, 1, 1, 4]) for name in PLOYS}
         self.acts["settle"] *= 0.3
         self.acts["freeze"] *= 0.5
         self.acts["life"] *= 2

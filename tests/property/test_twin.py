@@ -22,6 +22,7 @@ ENTRIES = 200
 SECONDS = 60  # of all parts together; what a part leaves over is the next one's
 PROCESSES = min(2, os.cpu_count() or 1)
 AT_ONCE = 3 * PROCESSES
+pytestmark = pytest.mark.timeout(600)  # a cold compilation
 
 
 class Reached:

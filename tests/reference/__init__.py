@@ -31,37 +31,42 @@ Instructions
 * An entry that cannot be read moves nothing, log time neither.
 * What cannot be read, an unknown operation or key, and what the memory answers of an id it knows are not remembered.
 * A frozen account's user may only arm the dead-man's switch; its operator may do all that opens nothing.
+* An answer names the position of a placement that fills now or reduces, of a cancel or amend the one that the order
+  reduces, and the operation `none` when it is unknown.
 * In a batch each command is judged like an instruction of its own whose account is known; a command that is no object
   or names no operation is of the wrong type, one that a batch may not hold is unknown.
 * Each filter is asked of both legs of an OCO before the next one. Size, value, band, counts; then freshness, ids in
-  use, the size of what was given in money, the position named, the flags of one leg after the other, margin and limits,
-  tables. A table or a count is only asked when something more is wanted of it.
-* An order's value, for the smallest notional, is that of its limit, of the trigger of a dormant market order, or of the
-  touch; what only closes is exempt: reduce-only orders, and market and limit orders that the position covers, those
-  that do not reach the touch only beside the older ones.
+  use, the size of what was given in money, the position named, the flags of one leg after the other, margin and
+  limits, tables. A table or a count is only asked when something more is wanted of it.
+* An order's value, for the smallest notional, is that of its limit, of the trigger of a dormant market order, or of
+  the touch; what only closes is exempt: reduce-only orders, and market and limit orders that the position covers,
+  those that do not reach the touch only beside the older ones.
 
 Orders
 
 * A market-like order is IOC unless it says FOK, and shows its worst price as its price once it executes; until then it
   shows the price and the slippage it was given. The bound keeps inside the window. Closing trigger orders, SL, TP and
   the orders of trade_close and positions_close_all have none unless they were given one.
-* A market or limit order that reduces shows the quantity it was clipped to; a dormant one is clipped when it wakes, and
-  one given in percent has no quantity until then.
+* A market or limit order that reduces shows the quantity it was clipped to; a dormant one is clipped when it wakes,
+  and one given in percent has no quantity until then.
 * A reduce-only limit rests with what its position has room for after its fills; with no room it is refused, or ends
   `filled` with what it has. Of an OCO pair only the resting leg takes room.
 * SL, TP and brackets prevent self-trades by cancelling the maker; those of a limit kind are GTC, others have no TIF.
   They count as triggers, as all dormant orders do; delayed ones count among the resting.
-* A bracket stays attached until a fill leaves a position of its entry's direction; then it is the position's SL and TP,
-  or with `tpsl: order` a reduce-only pair of what that fill was, which grows with every later one. When the entry ends
-  before that it ends too, after it. One of an order that ends at once unfilled never comes into being.
+* A bracket stays attached until a fill leaves a position of its entry's direction; then it is the position's SL and
+  TP, or with `tpsl: order` a reduce-only pair of what that fill was, which grows with every later one. When the entry
+  ends before that it ends too, after it. One of an order that ends at once unfilled never comes into being.
 * What a leg of an OCO fills is taken from the other; one that is given in percent ends when the first is full. The end
   of a leg by other means leaves the other, which is told without its sibling.
-* An amend that only takes from the quantity needs no price and keeps the place in the queue; so do equal values.
-  A dormant order loses its place when it is repriced or grows.
+* An amend that only takes from the quantity needs no price and keeps the place in the queue; so do equal values. A
+  dormant order loses its place when it is repriced or grows.
 * A trailing stop without activation price, or whose activation is met, starts at its source's present price. Waiting
   for activation, it stands among the triggers at that price. A trigger outside the window never fires.
+* The limit leg of an OCO pair is refused when its walk would fill, cancel or be cut; post-only looks at the touch,
+  whatever the budget. A bracket's sides are asked at placement only; a child that is met when it appears fires.
 * A woken order is judged like a new one without counts and tables; what it breaks is its end, and its sibling goes on.
-  Else the sibling ends before the fills. It goes to the end of the queue, as a delayed one does whose time has come.
+  What fails is told as it waited. Else the sibling ends before the fills. It goes to the end of the queue, as a
+  delayed one does whose time has come.
 * In a market with taker delay all that takes is put aside after it was found sound: also closes, reversals and amends,
   not what triggers wake. It is judged anew, from the position named on, at the first quote that is accepted when its
   time has come.
@@ -76,13 +81,16 @@ Matching
 * A maker is tested with the fill, on what the walk has left of its position and free so far: what it closes may not be
   worth less than nothing; what it opens must keep its tier, open interest (longs after the fill), money (at most two
   micro short, which come off its margin) and not be liquidatable.
-* A walk meets 512 users' orders at most, and accounts with 30 000 live orders together at most; in `book` mode the rest
-  of one that has met so many ends.
+* A walk meets 512 users' orders at most, and accounts with 30 000 live orders together at most; in `book` mode the
+  rest of one that has met so many ends.
 * A taker's margin is found in free, in what its closing part brings, and in reserves of own orders that it cancels;
   reserves that its position would set free do not count. What rests of it reserves as far as the position that the
   fills leave does not cover it, beside older orders.
-* The leverage of a tier is that of the position a taker leaves with what rests of its side, at the touch; of an order
-  that only rests, at its limit. These limits are asked when something opens or rests, of orders that may open.
+* The leverage of a tier is that of the position of its side that a taker leaves, with what rests of that side, at the
+  touch; of an order that only rests, at its limit. These limits are asked when something opens or rests, of orders
+  that may open.
+* Against the house a resting order is short of fee and margin by two micro at most, or it ends; of the open loss it
+  brings what free has left.
 * A flip's deficit is what its closing part would lack with its own share of the fee; free pays the opening's share.
 * A liquidation ends the account's orders in the market but SL, TP and what reduces other positions. Its last displayed
   level has no end; in `book` mode the house takes the rest at the bankruptcy price.
@@ -92,8 +100,9 @@ Life
 
 * A market is settled when a quote or mark, a fill, margin, funding, or its state has changed something since nothing
   fired there last; new parameters alone do not.
-* Lowering the leverage takes margin for the net position, setting the same or a higher one takes none; a position shows
-  the leverage it was opened with until leverage_set.
+* Lowering the leverage takes margin for the net position, setting the same or a higher one takes none; a position
+  shows the leverage it was opened with until leverage_set.
+* Orders that end together end by age, each with its attached children after it.
 * Settlement and reset close against the house past every book; a settlement has no fee.
 * Funding's legs name the position; those of margin_change, leverage_set, credit and reset nothing.
 
@@ -101,10 +110,11 @@ The order of events
 
 * The answer; `trigger_fired` or `liquidation`; then each step of the walk: a fill, the maker's fill, `trade`; the
   closing's legs (margin, pnl, fee, what covers a lack), the ends of what is bound to the position (TP, SL, reduce-only
-  orders by age), `closed_position`, its last `position_changed`; the opening's legs (fee, margin), bracket; the same of
-  the maker, its `position_changed`, its sibling, its end or image.
-* After the steps: the taker's `position_changed`, its sibling, its end or image; then for each account, the taker's
-  first: reduce-only orders without room, reserves by side and age, `account_changed`.
+  orders by age), `closed_position`, its last `position_changed`; the opening's legs (fee, margin), bracket; the same
+  of the maker, its `position_changed`, its sibling, its end or image.
+* After the steps: the taker's `position_changed` (of a reduce-only one even unfilled), its sibling, its end or, with
+  what it keeps back, its image; then for each account, the taker's first: reduce-only orders without room, reserves by
+  side and age, `account_changed`.
 """
 
 from tests.reference.venue import Reference

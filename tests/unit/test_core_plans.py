@@ -114,8 +114,8 @@ def opening(way: int, free: int, wanted: int, loss: int) -> tuple[int, int]:
     if way == FORCED:
         return 0, 0
     if way == HOUSE_MAKER:
-        margin = min(max(0, free), wanted)
-        return margin, min(max(0, free) - margin, loss)
+        margin = max(0, free) if wanted - 2 <= free < wanted else wanted
+        return margin, min(max(0, free - margin), loss)
     left = free - wanted - loss
     return (wanted + left if way == MAKER and wanted and -2 <= left < 0 else wanted), loss
 

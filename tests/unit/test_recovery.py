@@ -8,6 +8,7 @@ from engine.publish import Divergence
 from engine.recovery import RulesUnknown
 from engine.runner import Runner
 from engine.witness import VenueOther
+from shared.codes import RULES_VERSION
 from shared.refusal import Refusal, RefusalStands, refusal_file_write
 from shared.streams import Entry, events_digest
 from tests.engine_toy import ToyMachine, ToyVenue, turns
@@ -272,11 +273,20 @@ def test_newer_rules_end_the_process_after_its_last_output(tmp_path):
     """A `lead` of rules that this build does not know stops it; what precedes is published."""
     venue, engine = venue_with_snapshots(tmp_path)
     seq = venue.add(9)
-    body = orjson.dumps({"who": "newer", "rules": 2})
+    body = orjson.dumps({"who": "newer", "rules": RULES_VERSION + 1})
     venue.server.log.append(Entry(seq + 1, [(b"ts", b"%d" % venue.clock.now_us()), (b"lead", body)]))
-    with pytest.raises(RulesUnknown, match="rules 2"):
+    with pytest.raises(RulesUnknown, match=f"rules {RULES_VERSION + 1}"):
         turns(engine, lambda: False, 10)
     assert venue.server.events[-1].seq == seq
+
+
+def test_older_rules_end_the_process_with_a_word_of_advice(tmp_path):
+    """A log under rules that this build has left behind is not replayed by other rules; the message says what to do."""
+    venue, engine = venue_with_snapshots(tmp_path)
+    body = orjson.dumps({"who": "older", "rules": RULES_VERSION - 1})
+    venue.server.log.append(Entry(venue.add(0) + 1, [(b"ts", b"%d" % venue.clock.now_us()), (b"lead", body)]))
+    with pytest.raises(RulesUnknown, match="another data folder"):
+        turns(engine, lambda: False, 10)
 
 
 def test_empty_state_is_the_replay_of_everything(tmp_path):

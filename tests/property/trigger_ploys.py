@@ -1,0 +1,123 @@
+"""
+Short plots around dormant orders: brackets, pairs, trailing stops; partly filled, and prices led through them.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tests.property import amounts, feeds
+from tests.property.entries import Entry
+from tests.property.order_wishes import side_of
+from tests.property.ploys import limit, lots_small, middle
+from tests.reference.markets import Market
+
+if TYPE_CHECKING:
+    from tests.property.histories import History
+
+
+def prices_lead(history: "History", market: Market, ways: list[int]) -> Iterator[Entry]:
+    """Yield quotes and marks that go up (+1) and down (−1) in small steps."""
+    for way in ways:
+        yield feeds.quote(history, market.name, jump=way * history.chance.choice([0.001, 0.004, 0.004, 0.012]))
+        if history.chance.random() < 0.4:
+            yield feeds.mark(history, market, 0.0)
+
+
+def piecewise(history: "History", market: Market, sign: int, lots: int, ticks: int) -> Iterator[Entry]:
+    """Yield takers of another account that fill a resting order in pieces."""
+    taker = history.account_any()
+    for _ in range(history.chance.randint(1, 3)):
+        part = max(1, lots // history.chance.choice([2, 3, 4]))
+        yield history.instruction(taker, "order_place", limit(market, -sign, part, ticks, tif="IOC"))
+
+
+def bracket_run(history: "History", market: Market) -> Iterator[Entry]:
+    """Yield an entry with a bracket, resting or at once, its fills in pieces, and prices through SL or TP."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    account_id = history.account_any()
+    yield feeds.quote(history, market.name, spread=max(2, history.ticks_of(market) // chance.choice([100, 400])))
+    price, lots = middle(history, market), lots_small(history, account_id, market)
+    values: dict[str, Any] = limit(market, sign, lots, price, tif="GTC")
+    away = max(1, price // chance.choice([100, 300, 1000]))
+    for name, way in (("take_profit", 1), ("stop_loss", -1)):
+        if chance.random() < 0.8:
+            values[name] = amounts.trigger_value(history, market, max(1, price + sign * way * away), 0.3)
+    if ("take_profit" in values or "stop_loss" in values) and chance.random() < 0.7:
+        values["tpsl"] = chance.choice(["order", "order", "position"])
+    if chance.random() < 0.25:
+        values["kind"] = "market"
+        values.pop("price")
+        values.pop("tif")
+        other = history.account_other(account_id)
+        yield history.instruction(other, "order_place", limit(market, -sign, lots, price))
+    yield history.instruction(account_id, "order_place", values)
+    yield from piecewise(history, market, sign, lots, max(1, price - sign * away))
+    if chance.random() < 0.3:
+        yield history.instruction(account_id, "order_cancel", {"order_id": history.order_next() - chance.randint(1, 4)})
+    way = chance.choice([1, -1])
+    yield from prices_lead(history, market, [way] * chance.randint(2, 5))
+
+
+def trail_run(history: "History", market: Market) -> Iterator[Entry]:
+    """Yield trailing stops of several offsets and sources, then prices that lead their peaks away and come back."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    yield feeds.quote(history, market.name)
+    for _ in range(chance.randint(1, 4)):
+        account_id = history.account_any()
+        touch = amounts.touch_near(history, market, sign)
+        values: dict[str, Any] = {"market": market.name, "side": side_of(sign), "kind": "trailing_stop"}
+        values["qty"] = amounts.qty_text(market, lots_small(history, account_id, market))
+        if chance.random() < 0.5:
+            values["trail_ticks"] = max(1, touch // chance.choice([100, 300, 1000, 10_000]))
+        else:
+            values["trail_ppm"] = chance.choice([500, 2_000, 5_000, 20_000])
+        if chance.random() < 0.5:
+            values["trigger_by"] = chance.choice(["mark", "index"])
+        if chance.random() < 0.4:
+            active = touch - sign * max(1, touch // chance.choice([100, 500, 3000]))
+            values["price_activation"] = amounts.price_text(market, active)
+        held = history.twin.state.position_net(account_id, market)
+        if held is not None and held.lots * sign < 0 and chance.random() < 0.5:
+            values["reduce_only"] = True
+            if chance.random() < 0.5:
+                values.pop("qty")
+                values["close_percent"] = chance.choice([30, 100])
+        yield history.instruction(account_id, "order_place", values)
+    away = [-sign] * chance.randint(1, 4)
+    yield from prices_lead(history, market, [*away, sign, *away[:1], *[sign] * chance.randint(1, 4)])
+
+
+def pair_run(history: "History", market: Market) -> Iterator[Entry]:
+    """Yield pairs of orders, the resting leg filled in pieces or the dormant one woken, or one leg taken away."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    account_id = history.account_any()
+    yield feeds.quote(history, market.name, spread=max(2, history.ticks_of(market) // chance.choice([100, 400])))
+    price, lots = middle(history, market), lots_small(history, account_id, market)
+    away = max(1, price // chance.choice([100, 300, 1000]))
+    values = limit(market, sign, lots, price - sign * chance.choice([0, 1, away]))
+    stop = amounts.price_text(market, price + sign * away)
+    leg: dict[str, Any] = {"kind": chance.choice(["stop_market", "stop_limit", "trailing_stop"])}
+    if leg["kind"] == "trailing_stop":
+        leg["trail_ticks"] = away
+    else:
+        leg["price_trigger"] = stop
+    if leg["kind"] == "stop_limit":
+        leg["price"] = amounts.price_text(market, price + sign * chance.choice([0, away, 2 * away]))
+    held = history.twin.state.position_net(account_id, market)
+    if held is not None and held.lots * sign < 0 and chance.random() < 0.7:
+        values["reduce_only"] = True
+    values["oco"] = leg
+    yield history.instruction(account_id, "order_place", values)
+    first = history.order_next() - 2
+    yield from piecewise(history, market, sign, lots, max(1, price - sign * 2 * away))
+    how = chance.choice(["lead", "lead", "back", "cancel", "amend"])
+    if how == "cancel":
+        yield history.instruction(account_id, "order_cancel", {"order_id": first + chance.randint(0, 1)})
+    elif how == "amend":
+        ticks = max(1, price + sign * chance.choice([0, 1, away]))
+        amended = {"order_id": first, "price": amounts.price_text(market, ticks)}
+        yield history.instruction(account_id, "order_amend", amended)
+    yield from prices_lead(history, market, [sign if how == "lead" else -sign] * chance.randint(1, 4))
+
+
+TRIGGER_PLOYS = {"bracket_run": bracket_run, "trail_run": trail_run, "pair_run": pair_run}
