@@ -233,7 +233,7 @@ class History:
         again = Entry(entry.kind, dict(entry.body), entry.ts_us, entry.session)
         if chance.random() < 0.6:
             again.ts_us = self.ts_us
-        if entry.kind == "user_instruction" and chance.random() < 0.3:
+        if entry.kind == "user_instruction" and chance.random() < 0.5:
             again.body["op"] = chance.choice(["orders_cancel", "order_place", "batch", "account_reset"])
         return again
 

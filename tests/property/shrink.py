@@ -105,15 +105,18 @@ def shrink(
     try:
         run(seed, count, record=both)
     except Difference as problem:
-        cause = problem.cause
-    else:
-        return None
+        return shrink_run(both, problem.cause, seconds)
+    return None
+
+
+def shrink_run(both: Run, cause: str, seconds: float = 600) -> tuple[Case, Run]:
+    """Return the smallest failing history found from a run that failed, with its run."""
     end = time.monotonic() + seconds
     steps = zip(both.applied, both.counters, strict=True)
     originals = [Piece(entry, place, counters) for place, (entry, counters) in enumerate(steps)]
-    case = Case(both.first, originals, cause, twin_only, any_order)
+    case = Case(both.first, originals, cause, both.twin_only, both.any_order)
     found = case.failing(case.first, originals, originals)
-    if found is None and not twin_only:
+    if found is None and not case.twin_only:
         case.restore = True
         found = case.failing(case.first, originals, originals)
     assert found is not None, f"{cause}: does not fail again from its entries alone"

@@ -35,7 +35,8 @@ class Reached:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[multiprocessing.pool.Pool]:
-    """Processes that run histories; each loads the compiled core once."""
+    """Processes that run histories; the core is compiled once, here, and they load it."""
+    history((0, ENTRIES, False, False))
     with multiprocessing.get_context("spawn").Pool(PROCESSES) as found:
         yield found
 

@@ -51,11 +51,13 @@ def bracket_run(history: "History", market: Market) -> Iterator[Entry]:
         other = history.account_other(account_id)
         yield history.instruction(other, "order_place", limit(market, -sign, lots, price))
     yield history.instruction(account_id, "order_place", values)
-    yield from piecewise(history, market, sign, lots, max(1, price - sign * away))
+    way = chance.choice([1, -1])
+    for _ in range(chance.randint(1, 3)):
+        yield from piecewise(history, market, sign, lots // 2, max(1, price - sign * away))
+        yield from prices_lead(history, market, [way] * chance.randint(0, 2))
     if chance.random() < 0.3:
         yield history.instruction(account_id, "order_cancel", {"order_id": history.order_next() - chance.randint(1, 4)})
-    way = chance.choice([1, -1])
-    yield from prices_lead(history, market, [way] * chance.randint(2, 5))
+    yield from prices_lead(history, market, [way, *[chance.choice([1, -1])] * chance.randint(1, 4)])
 
 
 def trail_run(history: "History", market: Market) -> Iterator[Entry]:
