@@ -225,9 +225,35 @@ def taker_advance(state, lots):
 
 
 @kernel
+def found_copy(target, source):
+    """Copy what the steps of a walk come to."""
+    target.filled_lots = source.filled_lots
+    target.filled_e6 = source.filled_e6
+    target.opened_lots = source.opened_lots
+    target.closed_lots = source.closed_lots
+    target.lots_after = source.lots_after
+    target.cost_after_e6 = source.cost_after_e6
+    target.margin_after_e6 = source.margin_after_e6
+    target.free_after_e6 = source.free_after_e6
+    target.open_interest_lots = source.open_interest_lots
+    target.house_lots = source.house_lots
+    target.used_lots = source.used_lots
+
+
+@kernel
+def quote_undo(state):
+    """Take back a last step upon the quote: the order that cut it short is not met, so the quote's is one fill."""
+    take = state.taker
+    if take.steps_count > 0 and state.steps[take.steps_count - 1].order_row == ROW_NONE:
+        take.steps_count -= 1
+        found_copy(take, state.taker_before)
+
+
+@kernel
 def quote_step(state, lots):
     """Take lots from the quote, as far as the money reaches."""
     take = state.taker
+    found_copy(state.taker_before, take)
     market = state.markets[take.market_row]
     if take.money_e6 > 0:
         money_e6 = take.money_e6 - take.filled_e6
@@ -284,6 +310,7 @@ def user_step(state, row, left):
         # A partner's price would move the loss to the venue: only the quote is met from here on.
         take.users = 0
         take.capped = 0
+        quote_undo(state)
         return
     reason = makers.maker_judge(state, row, lots)
     if reason != int64(FILLED):

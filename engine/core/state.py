@@ -270,6 +270,7 @@ STATE = np.dtype(
         ("plan", PLAN),
         ("plan_maker", PLAN),
         ("taker", TAKE),
+        ("taker_before", TAKE),  # as it stood before its last step upon the quote
         ("walks", np.int64),  # counted, to know in O(1) whom a walk has met
         ("steps", STEP, (limits.STEPS_CAPACITY,)),
         ("sims", SIM, (limits.STEPS_CAPACITY,)),

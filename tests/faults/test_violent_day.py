@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=200)
     parser.add_argument("--twin", action="store_true", help="compare every entry with the twin")
     parser.add_argument("--day", choices=DAYS, default="btc")
-    parser.add_argument("--hours", type=float, default=24, help="only the worst so many hours")
+    parser.add_argument("--hours", type=float, help="only the worst so many hours")
     parser.add_argument("--wishes", type=float, default=WISHES, help="of one account over all")
     parser.add_argument("--samples", type=int, default=200, help="of the whole state: conservation, nobody left alone")
     parser.add_argument("--seed", type=int, default=1)
@@ -63,7 +63,9 @@ def main() -> None:
     day = DAYS[asked.day]
     if not day.path.exists():
         sys.exit(f"the public replay set is not beside the repository: {day.path.name} is missing")
-    frames = frames_worst(frames_read(day.path), int(asked.hours * HOUR_S))
+    frames = frames_read(day.path)
+    if asked.hours is not None:
+        frames = frames_worst(frames, int(asked.hours * HOUR_S))
     run = DayRun(day, frames, asked.accounts, asked.seed, asked.twin)
     run.progress = True
     try:

@@ -88,7 +88,7 @@ class Workshop:
             )
             self.running.add(process.pid)
             try:
-                code = process.wait(timeout=plan["limit_s"] * 1.5 + 60)
+                code = process.wait(timeout=plan["limit_s"] * 4 + 60)
             except subprocess.TimeoutExpired:
                 code = 0
             finally:
@@ -235,7 +235,7 @@ def listing(mutants: list[Mutant]) -> None:
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), help="Results to go on with.")
 @click.option("--list", "only_list", is_flag=True, help="Print the mutants and judge none.")
 @click.option("--only", multiple=True, help="Judge the mutant of this id, again; may be given several times.")
-@click.option("--limit", "limit_s", default=MUTANT_LIMIT_S, show_default=True, help="Seconds for one mutant.")
+@click.option("--limit", "limit_s", default=MUTANT_LIMIT_S, show_default=True, help="Processor seconds for one mutant.")
 @click.option("--skip-red", is_flag=True, help="Leave out tests that fail without any mutant.")
 def main(
     count: int,

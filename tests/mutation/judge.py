@@ -3,8 +3,9 @@ Runs checks in a copy of the repository, inside a process of its own, and writes
 
     python -m tests.mutation.judge PLAN.json
 
-A check is a test. Each has an alarm: a mutant may never end. With `watched` files it counts how often each of their
-lines runs in each check; with `first_failure` it stops there.
+A check is a test. Each has an alarm: a mutant may never end. All times are the process's own, so that a busy machine
+makes no mutant hang. With `watched` files it counts how often each of their lines runs in each check; with
+`first_failure` it stops there.
 """
 
 import contextlib
@@ -41,7 +42,8 @@ class Judge:
         self.limits_s = dict(plan["checks"])
         self.choose = bool(self.order)
         self.watched = {path: Counter() for path in plan["watched"]}  # type: dict[str, Counter[int]]
-        self.end_s = time.monotonic() + plan["limit_s"]
+        self.end_s = time.process_time() + plan["limit_s"]
+        self.began_s = 0.0
         self.out = out
         self.hung = ""
 
@@ -76,7 +78,7 @@ class Judge:
 
         @contextlib.contextmanager
         def context() -> Generator[None]:
-            signal.setitimer(signal.ITIMER_REAL, self.limits_s[item.nodeid], 1.0)
+            signal.setitimer(signal.ITIMER_PROF, self.limits_s[item.nodeid], 1.0)
             if self.watched:
                 sys.settrace(self.trace)
             try:
@@ -86,7 +88,7 @@ class Judge:
                 raise
             finally:
                 sys.settrace(None)
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
         return context()
 
@@ -105,7 +107,8 @@ class Judge:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, Any, Any]:
         """Tell what became of a check, unless the whole plan's time is over before it begins."""
-        if time.monotonic() > self.end_s:
+        self.began_s = time.process_time()
+        if self.began_s > self.end_s:
             item.session.shouldstop = "time"
             self.tell(outcome="time")
         for lines in self.watched.values():
@@ -114,13 +117,14 @@ class Judge:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell the outcome of a phase: a failure at once, a success at the end."""
+        seconds = round(time.process_time() - self.began_s, 3)
         if report.failed:
             how = "hang" if self.hung == report.nodeid else "assertion"
             why = last_line(report.longrepr)
-            self.tell(check=report.nodeid, outcome="failed", how=how, seconds=round(report.duration, 3), why=why)
+            self.tell(check=report.nodeid, outcome="failed", how=how, seconds=seconds, why=why)
         elif report.when == "call" or report.skipped:
             hits = {Path(path).stem: dict(lines) for path, lines in self.watched.items() if lines}
-            self.tell(check=report.nodeid, outcome=report.outcome, seconds=round(report.duration, 3), hits=hits)
+            self.tell(check=report.nodeid, outcome=report.outcome, seconds=seconds, hits=hits)
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         """Count the lines of a watched file's functions."""
@@ -148,7 +152,7 @@ def main() -> int:
     plan = json.loads(Path(sys.argv[1]).read_text())
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX_BYTES, hard))
-    signal.signal(signal.SIGALRM, alarm)
+    signal.signal(signal.SIGPROF, alarm)
     arguments = [*plan["files"], "-p", "no:timeout", "-p", "no:anyio", "--no-header", "--tb=short"]
     if plan["first_failure"]:
         arguments.append("-x")
