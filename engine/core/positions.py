@@ -299,6 +299,7 @@ def fill_book(state, plan, order_row, position_row, kind, leverage, position_id,
     Returns the row of the position as the fill leaves it, or ROW_NONE.
     """
     order = state.orders[order_row]
+    market_row = int64(order.market_id) - 1  # asked now: a reduce-only order may end with its position
     sign = orders.side_sign(order.side)
     flips = plan.close_lots > 0 and plan.open_lots > 0
     after = position_row
@@ -307,7 +308,8 @@ def fill_book(state, plan, order_row, position_row, kind, leverage, position_id,
         after = close_commit(state, plan, order_row, position_row, sign, end_reason)
     if plan.open_lots > 0:
         after = open_commit(state, plan, order_row, after, kind, leverage, position_id, sign)
-    state.touched |= int64(1) << (int64(order.market_id) - 1)
+    assert market_row >= 0
+    state.touched |= int64(1) << market_row
     return after
 
 
