@@ -38,7 +38,7 @@ def leverage_set(state, command):
     lacking_e6 = leverage_margin_e6(state, ask.account_row, ask.market_row, command.leverage)
     account.leverage[ask.market_row] = command.leverage
     events_venue.emit_account_market_changed(state, ask.account_row, ask.market_row)
-    net_row = int64(state.account_links[ask.account_row].net[ask.market_row])
+    net_row = int64(state.account_links[ask.account_row].markets[ask.market_row].net)
     if net_row != ROW_NONE:
         state.positions[net_row].leverage = command.leverage
         if lacking_e6 > 0:
@@ -55,7 +55,7 @@ def leverage_margin_e6(state, account_row, market_row, leverage):
 
     Source: docs/risk.md#leverage
     """
-    net_row = int64(state.account_links[account_row].net[market_row])
+    net_row = int64(state.account_links[account_row].markets[market_row].net)
     if net_row == ROW_NONE or leverage >= orders.leverage_net(state, account_row, market_row):
         return int64(0)
     position = state.positions[net_row]

@@ -185,7 +185,7 @@ def shrink(state, row):
     lots = state.orders[ORDER_IN_HAND].qty_lots
     if order.status == OrderStatus.RESTING:
         orders.resting_add(state, row, lots - order.qty_lots)
-        state.account_links[row_of_account(int64(order.account_id))].calm[state.ask.market_row] = 0
+        state.account_links[row_of_account(int64(order.account_id))].markets[state.ask.market_row].reserved_at = 0
     order.qty_lots = lots
 
 
@@ -211,4 +211,4 @@ def resting_amend(state, row):
         return
     if hand.reduce_only != 0:
         hand.qty_lots = hand.qty_filled_lots + state.taker.lots
-    waking.order_run(state, int64(CloseReason.FILLED))
+    closing.order_run(state, int64(CloseReason.FILLED))

@@ -8,6 +8,7 @@ one changes the header and what the passing of time causes, nothing else.
 from numpy import int64
 
 from engine.core import (
+    ahead,
     amending,
     commands,
     due,
@@ -23,8 +24,8 @@ from engine.core import (
     validate_orders,
     validate_trades,
 )
-from engine.core.kernel import entry, kernel
-from engine.core.limits import EVENTS_CHUNK
+from engine.core.kernel import JIT, entry, kernel
+from engine.core.limits import AHEAD, EVENTS_CHUNK
 from shared.codes import BatchStatus, EntryKind, EntryStage, Op, ResultCode
 from shared.records import TEXT_WORDS
 
@@ -47,6 +48,8 @@ def batch_apply(states, records, words, parts, part_words, configs, config_words
     state = states[0]
     state.events_count = 0
     for index in range(count):
+        if JIT and index % AHEAD == 0:
+            ahead.look_ahead(state, records, first + index, min(AHEAD, count - index))
         if not events.room(state):
             return int64(index), state.events_count, int64(BatchStatus.EVENTS_FULL)
         record = records[first + index]

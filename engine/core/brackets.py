@@ -97,7 +97,6 @@ def child_attach(state, row, position_row):
         position.stop_loss_id = child.order_id
     triggers.order_push(state, row)
     events.emit_order_changed(state, row)
-    state.touched |= int64(1) << (int64(child.market_id) - 1)
 
 
 @kernel
@@ -110,7 +109,6 @@ def child_free(state, row, position_row, lots):
     state.position_links[position_row].bound += 1
     triggers.order_push(state, row)
     events.emit_order_changed(state, row)
-    state.touched |= int64(1) << (int64(child.market_id) - 1)
 
 
 @kernel
@@ -136,12 +134,3 @@ def leg_end(state, order_row, sibling_row):
     state.orders[order_row].oco_id = 0
     state.orders[sibling_row].oco_id = 0
     orders.order_close(state, sibling_row, int64(CloseReason.OCO))
-
-
-@kernel
-def leg_part(state, order_row):
-    """Let the other leg of an order that has ended stand by itself."""
-    sibling_row = orders.order_find(state, state.orders[order_row].oco_id)
-    if sibling_row != ROW_NONE:
-        state.orders[sibling_row].oco_id = 0
-        events.emit_order_changed(state, sibling_row)

@@ -39,14 +39,20 @@ def position_close_order(state, position_row, lots):
         events.emit_account_changed(state, state.taker.account_row)
         return
     matching.walk(state)
-    taker_complete(state, int64(CloseReason.FILLED))
+    state.taker.rest_lots = 0
+    order_run(state, int64(CloseReason.FILLED))
+
+
+@kernel
+def order_run(state, reason):
+    """Execute the order in hand, whose checks have said OK: it fills, rests, ends; `reason` is of positions it ends."""
+    execution.taker_begin(state)
+    taker_complete(state, reason)
 
 
 @kernel
 def taker_complete(state, reason):
-    """Execute the walk of the order in hand, which does not rest, and end it; a position it ends has `reason`."""
-    state.taker.rest_lots = 0
-    execution.taker_begin(state)
+    """Execute the walk of the order in hand, begun: it fills, and rests or ends; a position it ends has `reason`."""
     end = taking.end_reason(state)
     execution.taker_run(state, reason)
     execution.taker_finish(state, end)

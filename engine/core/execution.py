@@ -209,6 +209,9 @@ def taker_finish(state, reason):
     order = state.orders[ORDER_IN_HAND]
     if take.position_row != ROW_NONE and (take.filled_lots > 0 or order.reduce_only != 0):
         events.emit_position_changed(state, take.position_row)
+    full = take.rests != 0 and order.reduce_only != 0 and reason == int64(CloseReason.FILLED)
+    if take.rest_lots == 0 and (full or take.capped != 0):
+        order.qty_lots = order.qty_filled_lots
     if take.filled_lots > 0:
         brackets.leg_cut(state, int64(ORDER_IN_HAND), take.filled_lots)
     if take.rest_lots > 0:
@@ -219,12 +222,8 @@ def taker_finish(state, reason):
         events.emit_order_changed(state, row)
         brackets.children_tell(state, row)
     else:
-        if take.capped != 0:
-            order.qty_lots = order.qty_filled_lots
-        if take.rests != 0 and order.reduce_only != 0 and reason == int64(CloseReason.FILLED):
-            order.qty_lots = order.qty_filled_lots
         events.emit_closed_order(state, int64(ORDER_IN_HAND), reason, int64(OK))
-        brackets.leg_part(state, int64(ORDER_IN_HAND))
+        orders.leg_part(state, orders.order_find(state, order.oco_id))
         if order.children > 0:
             orders.children_close(state, take.account_row, order.order_id)
     account_settle(state, take.account_row, take.market_row, take.position_row)
@@ -254,7 +253,7 @@ def makers_settle(state):
         for other in range(index, take.steps_count):
             if state.steps[other].account_row == step.account_row and state.steps[other].position_id != 0:
                 reserves.reduce_only_shrink(state, orders.position_find(state, state.steps[other].position_id))
-        account_settle(state, step.account_row, take.market_row, int64(links.net[take.market_row]))
+        account_settle(state, step.account_row, take.market_row, int64(links.markets[take.market_row].net))
 
 
 @kernel

@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.core import limits
 from engine.core.inspect import account_row
+from engine.core.snapshot import requests_kept
 from shared.codes import ACCOUNT_FIRST, ACCOUNT_HOUSE, OrderStatus, PositionKind, Side
 from shared.records import MARKETS_CAPACITY
 
@@ -43,8 +44,20 @@ def lists_check(state: Any, live: Live, found: list[str]) -> None:
     _pairs(live, found)
     _account_lists(state, live, found)
     _market_lists(state, live, found)
+    _requests(state, found)
     _heap(state, "expiry", live.orders["expires_us"], live.order_rows, found)
     _heap(state, "deadman", live.accounts["deadman_us"], live.account_rows, found)
+
+
+def _requests(state: Any, found: list[str]) -> None:
+    """Every remembered request stands in the queue or in the heap, once, and none is past its time."""
+    requests = state["requests"][: int(state["requests_table"]["top"]) + 1]
+    kept = np.flatnonzero(requests["request_id"])
+    named = sorted(requests_kept(state).tolist())
+    if len(kept) != int(state["requests_table"]["live"]) or named != kept.tolist():
+        found.append(f"{len(kept)} requests are remembered, not just those of the queue and the heap")
+    if (requests["expires_us"][kept] < state["header"]["log_time_us"]).any():
+        found.append("a request is remembered for too long")
 
 
 def _tables(state: Any, live: Live, found: list[str]) -> None:
@@ -97,7 +110,8 @@ def _account_counts(state: Any, live: Live, found: list[str]) -> None:
     wanted["net"] = np.zeros((accounts, MARKETS_CAPACITY), np.int64)
     wanted["net"][held[nets], where[nets]] = live.position_rows[nets]
     for name, expected in wanted.items():
-        wrong = np.argwhere(links[name] != expected)
+        told = links["markets"][name] if expected.ndim == 2 else links[name]
+        wrong = np.argwhere(told != expected)
         if len(wrong):
             found.append(f"account row {wrong[0][0]}: its {name} are not what its rows say ({len(wrong)} differ)")
     pending = int(((wanted["opening"] > 0) & (wanted["net"] == 0)).sum()) + int(ticket.sum())

@@ -60,8 +60,10 @@ if JIT:
     _CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0")
     _BUILD = (numba.__version__, llvmlite.__version__, np.__version__, sys.version, _processor(), platform.machine())
     numba.config.CACHE_DIR = _cache_folder(" ".join((*_BUILD, _CHECKED)))
-    _compile_inner = numba.njit(error_model="python", fastmath=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-    _compile_entry = numba.njit(cache=True, error_model="python", fastmath=False)
+    # No kernel allocates: without the runtime that counts references, an array costs nothing to hand on.
+    _OPTIONS = {"error_model": "python", "fastmath": False, "_nrt": False}
+    _compile_inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+    _compile_entry = numba.njit(cache=True, **_OPTIONS)
 
 
 def compiled() -> bool:

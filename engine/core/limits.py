@@ -37,6 +37,7 @@ LADDERS_COUNT = 12
 TRAIL_SETS_COUNT = 6  # a market's trailing stops: sells and buys, by quote, mark, index
 
 EVENTS_CHUNK = 512
+AHEAD = 16  # instructions of a batch that are looked at together
 
 # One taker meets at most so many users' orders, of accounts that together have at most so many live ones: this bounds
 # the events of one step.

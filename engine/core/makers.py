@@ -20,7 +20,8 @@ def maker_position_row(state, row):
     order = state.orders[row]
     if order.reduce_only != 0:
         return orders.position_find(state, order.position_id)
-    return int64(state.account_links[tables.account_row(int64(order.account_id))].net[int64(order.market_id) - 1])
+    links = state.account_links[tables.account_row(int64(order.account_id))]
+    return int64(links.markets[int64(order.market_id) - 1].net)
 
 
 @kernel

@@ -118,15 +118,17 @@ def order_list(state, row):
     tables.index_insert(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0), row)
     account = state.account_links[tables.account_row(int64(order.account_id))]
     # The list runs by priority: an entry that rests after its fills stands before the children placed since.
-    after = int64(account.order_last)
-    while after != ROW_NONE and state.orders[after].priority > order.priority:
-        after = int64(state.order_links[after].previous)
-    following = int64(account.order_first) if after == ROW_NONE else int64(state.order_links[after].next)
-    tables.list_insert(state.order_links, row, after, following)
-    if after == ROW_NONE:
-        account.order_first = row
-    if following == ROW_NONE:
-        account.order_last = row
+    links = state.order_links
+    first, last = tables.list_insert(
+        links["next"],
+        links["previous"],
+        state.orders["priority"],
+        row,
+        int64(account.order_first),
+        int64(account.order_last),
+    )
+    account.order_first = first
+    account.order_last = last
     order_count(state, row, int64(1))
     if order.expires_us != 0:
         timers.expiry_add(state, row)
@@ -137,24 +139,25 @@ def order_count(state, row, step):
     """Count an order in (step 1) or out (−1): resting or dormant, may open, bound to a position."""
     order = state.orders[row]
     market_row = int64(order.market_id) - 1
-    account = state.account_links[tables.account_row(int64(order.account_id))]
+    account_row = tables.account_row(int64(order.account_id))
+    account = state.account_links[account_row]
+    there = account.markets[market_row]
     if order.status == OrderStatus.RESTING or order.status == OrderStatus.DELAYED:
         account.orders_resting += step
     else:
         account.orders_dormant += step
     if order.status == OrderStatus.RESTING:
-        account.resting[market_row] += step
+        there.resting += step
         resting_add(state, row, step * (order.qty_lots - order.qty_filled_lots))
-        if account.calm[market_row] != leverage_net(state, tables.account_row(int64(order.account_id)), market_row):
-            account.calm[market_row] = 0
+        if there.reserved_at != leverage_net(state, account_row, market_row):
+            there.reserved_at = 0
     if order.reduce_only == 0 and order.leverage != 0:
         account.tickets_waiting += step
         state.positions_pending += step
     elif may_open(order):
-        before = account.opening[market_row] > 0
-        account.opening[market_row] += step
-        after = account.opening[market_row] > 0
-        if before != after and account.net[market_row] == ROW_NONE:
+        before = there.opening > 0
+        there.opening += step
+        if before != (there.opening > 0) and there.net == ROW_NONE:
             state.positions_pending += step
     elif order.position_id != 0 and not follows_position(order):
         state.position_links[position_find(state, order.position_id)].bound += step
@@ -167,10 +170,11 @@ def resting_add(state, row, lots):
     if order.reduce_only != 0:
         return
     account = state.account_links[tables.account_row(int64(order.account_id))]
+    there = account.markets[int64(order.market_id) - 1]
     if order.side == Side.BUY:
-        account.buy_lots[int64(order.market_id) - 1] += lots
+        there.buy_lots += lots
     else:
-        account.sell_lots[int64(order.market_id) - 1] += lots
+        there.sell_lots += lots
 
 
 @kernel
@@ -201,39 +205,29 @@ def waiting_leave(state, row):
 def delayed_add(state, row):
     """Put a delayed order into its market's list, which runs by order id."""
     market = state.market_links[int64(state.orders[row].market_id) - 1]
-    after = market.delayed_last
-    while after != ROW_NONE and state.orders[after].order_id > state.orders[row].order_id:
-        after = int64(state.order_links[after].delayed_previous)
-    following = market.delayed_first if after == ROW_NONE else int64(state.order_links[after].delayed_next)
-    state.order_links[row].delayed_previous = after
-    state.order_links[row].delayed_next = following
-    if after == ROW_NONE:
-        market.delayed_first = row
-    else:
-        state.order_links[after].delayed_next = row
-    if following == ROW_NONE:
-        market.delayed_last = row
-    else:
-        state.order_links[following].delayed_previous = row
+    links = state.order_links
+    first, last = tables.list_insert(
+        links["delayed_next"],
+        links["delayed_previous"],
+        state.orders["order_id"],
+        row,
+        market.delayed_first,
+        market.delayed_last,
+    )
+    market.delayed_first = first
+    market.delayed_last = last
 
 
 @kernel
 def delayed_remove(state, row):
     """Take a delayed order out of its market's list."""
     market = state.market_links[int64(state.orders[row].market_id) - 1]
-    link = state.order_links[row]
-    following = int64(link.delayed_next)
-    before = int64(link.delayed_previous)
-    if before == ROW_NONE:
-        market.delayed_first = following
-    else:
-        state.order_links[before].delayed_next = following
-    if following == ROW_NONE:
-        market.delayed_last = before
-    else:
-        state.order_links[following].delayed_previous = before
-    link.delayed_next = ROW_NONE
-    link.delayed_previous = ROW_NONE
+    links = state.order_links
+    first, last = tables.list_remove(
+        links["delayed_next"], links["delayed_previous"], row, market.delayed_first, market.delayed_last
+    )
+    market.delayed_first = first
+    market.delayed_last = last
 
 
 @kernel
@@ -264,11 +258,12 @@ def order_leave(state, row):
     order_count(state, row, int64(-1))
     tables.index_remove(state.orders_index, state.index_seed, order.order_id, int64(0), int64(0))
     account = state.account_links[tables.account_row(int64(order.account_id))]
-    following, previous = tables.list_remove(state.order_links, row)
-    if account.order_first == row:
-        account.order_first = following
-    if account.order_last == row:
-        account.order_last = previous
+    links = state.order_links
+    first, last = tables.list_remove(
+        links["next"], links["previous"], row, int64(account.order_first), int64(account.order_last)
+    )
+    account.order_first = first
+    account.order_last = last
     state.orders[row] = state.orders[ORDER_BLANK]
     tables.row_release(state.orders_table, state.order_links, row)
 
@@ -307,11 +302,17 @@ def order_close_coded(state, row, reason, code):
     waits = order.children > 0
     sibling_row = order_find(state, order.oco_id)
     order_end(state, row, reason, code)
+    leg_part(state, sibling_row)
+    if waits:
+        children_close(state, account_row, order_id)
+
+
+@kernel
+def leg_part(state, sibling_row):
+    """Let the other leg of an order that has ended stand by itself; ROW_NONE: there is none."""
     if sibling_row != ROW_NONE:
         state.orders[sibling_row].oco_id = 0
         events.emit_order_changed(state, sibling_row)
-    if waits:
-        children_close(state, account_row, order_id)
 
 
 @kernel

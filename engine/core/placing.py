@@ -43,17 +43,9 @@ def order_place(state, command):
     else:
         if take.filled_lots > 0 or take.rest_lots > 0:
             children_begin(state, command)
-        order_execute(state)
+        closing.taker_complete(state, int64(CloseReason.FILLED))
         return
     events.emit_account_changed(state, ask.account_row)
-
-
-@kernel
-def order_execute(state):
-    """Execute the order in hand: it fills, and rests or ends."""
-    end = taking.end_reason(state)
-    execution.taker_run(state, int64(CloseReason.FILLED))
-    execution.taker_finish(state, end)
 
 
 @kernel
@@ -177,7 +169,7 @@ def trade_create(state, command):
         events.emit_account_changed(state, ask.account_row)
         return
     assert state.taker.position_kind == PositionKind.TICKET
-    order_execute(state)
+    closing.taker_complete(state, int64(CloseReason.FILLED))
 
 
 @kernel

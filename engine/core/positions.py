@@ -30,19 +30,26 @@ def position_link(state, row):
     market_row = int64(position.market_id) - 1
     account_row = tables.account_row(int64(position.account_id))
     links = state.account_links[account_row]
-    tables.list_append(state.position_links, row, int64(links.position_last))
-    if links.position_last == ROW_NONE:
-        links.position_first = row
-    links.position_last = row
+    beside = state.position_links
+    first, last = tables.list_insert(
+        beside["next"],
+        beside["previous"],
+        state.positions["position_id"],
+        row,
+        int64(links.position_first),
+        int64(links.position_last),
+    )
+    links.position_first = first
+    links.position_last = last
     links.positions_open += 1
     market_insert(state, market_row, row)
     if account_row == ACCOUNT_HOUSE:
         state.market_links[market_row].house_row = row
     elif position.kind == PositionKind.TICKET:
-        links.ticket_lots[market_row] += abs(position.lots)
+        links.markets[market_row].ticket_lots += abs(position.lots)
     else:
-        links.net[market_row] = row
-        if links.opening[market_row] > 0:
+        links.markets[market_row].net = row
+        if links.markets[market_row].opening > 0:
             state.positions_pending -= 1
 
 
@@ -50,39 +57,29 @@ def position_link(state, row):
 def market_insert(state, market_row, row):
     """Put a position into its market's list, which runs by id; a taker's may be older than a maker's just opened."""
     market = state.market_links[market_row]
-    before = market.position_last
-    while before != ROW_NONE and state.positions[before].position_id > state.positions[row].position_id:
-        before = int64(state.position_links[before].market_previous)
-    after = market.position_first if before == ROW_NONE else int64(state.position_links[before].market_next)
-    state.position_links[row].market_previous = before
-    state.position_links[row].market_next = after
-    if before == ROW_NONE:
-        market.position_first = row
-    else:
-        state.position_links[before].market_next = row
-    if after == ROW_NONE:
-        market.position_last = row
-    else:
-        state.position_links[after].market_previous = row
+    links = state.position_links
+    first, last = tables.list_insert(
+        links["market_next"],
+        links["market_previous"],
+        state.positions["position_id"],
+        row,
+        market.position_first,
+        market.position_last,
+    )
+    market.position_first = first
+    market.position_last = last
 
 
 @kernel
 def market_unlink(state, market_row, row):
     """Take a position out of its market's list."""
     market = state.market_links[market_row]
-    link = state.position_links[row]
-    following = int64(link.market_next)
-    before = int64(link.market_previous)
-    if before == ROW_NONE:
-        market.position_first = following
-    else:
-        state.position_links[before].market_next = following
-    if following == ROW_NONE:
-        market.position_last = before
-    else:
-        state.position_links[following].market_previous = before
-    link.market_next = ROW_NONE
-    link.market_previous = ROW_NONE
+    links = state.position_links
+    first, last = tables.list_remove(
+        links["market_next"], links["market_previous"], row, market.position_first, market.position_last
+    )
+    market.position_first = first
+    market.position_last = last
 
 
 @kernel
@@ -118,16 +115,17 @@ def position_release(state, row):
     market_row = int64(position.market_id) - 1
     links = state.account_links[tables.account_row(int64(position.account_id))]
     tables.index_remove(state.positions_index, state.index_seed, position.position_id, int64(0), int64(0))
-    following, previous = tables.list_remove(state.position_links, row)
-    if links.position_first == row:
-        links.position_first = following
-    if links.position_last == row:
-        links.position_last = previous
+    beside = state.position_links
+    first, last = tables.list_remove(
+        beside["next"], beside["previous"], row, int64(links.position_first), int64(links.position_last)
+    )
+    links.position_first = first
+    links.position_last = last
     links.positions_open -= 1
     market_unlink(state, market_row, row)
     if position.kind == PositionKind.NET:
-        links.net[market_row] = ROW_NONE
-        if links.opening[market_row] > 0:
+        links.markets[market_row].net = ROW_NONE
+        if links.markets[market_row].opening > 0:
             state.positions_pending += 1
     state.positions[row] = state.positions[ROW_NONE]
     tables.row_release(state.positions_table, state.position_links, row)
@@ -169,7 +167,7 @@ def lots_add(state, market_row, position_row, lots):
     position.lots = before + lots
     if position.kind == PositionKind.TICKET:
         links = state.account_links[tables.account_row(int64(position.account_id))]
-        links.ticket_lots[market_row] += abs(position.lots) - abs(before)
+        links.markets[market_row].ticket_lots += abs(position.lots) - abs(before)
     state.markets[market_row].open_interest_lots += max(position.lots, int64(0)) - max(before, int64(0))
 
 

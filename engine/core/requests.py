@@ -1,7 +1,8 @@
 """
 The memory of request ids: what was accepted is answered once, what was refused cannot come back from behind.
 
-Kept in an index by (account, id) and in a heap by expiry, so forgetting costs O(log n) and happens exactly on time.
+Kept in an index by (account, id), and by expiry in a queue; what would expire before the queue's last stands in a heap.
+So forgetting costs O(1) as a rule, O(log n) at worst, and happens exactly on time.
 """
 
 from numpy import int64
@@ -144,17 +145,27 @@ def request_remember(state, command, digest, result):
 
 @kernel
 def request_link(state, row):
-    """Put a remembered request into the index and the heap; also on restore."""
+    """Put a remembered request into the index, and at the queue's end or into the heap; also on restore."""
     request = state.requests[row]
     tables.index_insert(
         state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo, row
     )
+    cells = len(state.request_queue)
+    used = state.queue_end - state.queue_first
+    if used == 0 or (used + 1 < cells and request.expires_us >= state.queue_expires_us):
+        at = state.queue_end % cells
+        state.request_queue[at] = row
+        state.request_links[row].heap_at = -1 - at
+        state.queue_end += 1
+        state.queue_expires_us = request.expires_us
+        return
+    state.heap_count += 1
     timers.heap_rise(
         state.request_heap,
         state.request_links["heap_at"],
         state.requests["expires_us"],
         state.requests["request_id"],
-        state.requests_table.live - 1,
+        state.heap_count - 1,
         row,
     )
 
@@ -166,14 +177,20 @@ def request_forget(state, row):
     tables.index_remove(
         state.requests_index, state.index_seed, request.account_id, request.request_hi, request.request_lo
     )
-    timers.heap_remove(
-        state.request_heap,
-        state.request_links["heap_at"],
-        state.requests["expires_us"],
-        state.requests["request_id"],
-        state.requests_table.live - 1,
-        row,
-    )
+    queue_at = -1 - int64(state.request_links[row].heap_at)
+    if queue_at >= 0:
+        state.request_queue[queue_at] = ROW_NONE
+        queue_advance(state)
+    else:
+        state.heap_count -= 1
+        timers.heap_remove(
+            state.request_heap,
+            state.request_links["heap_at"],
+            state.requests["expires_us"],
+            state.requests["request_id"],
+            state.heap_count,
+            row,
+        )
     request.request_id = 0
     request.account_id = 0
     request.request_hi = 0
@@ -186,9 +203,22 @@ def request_forget(state, row):
 
 
 @kernel
+def queue_advance(state):
+    """Pass over the cells at the head of the queue whose requests are forgotten."""
+    cells = len(state.request_queue)
+    while state.queue_first < state.queue_end and state.request_queue[state.queue_first % cells] == ROW_NONE:
+        state.queue_first += 1
+
+
+@kernel
 def requests_expire(state):
     """Forget everything whose time log time has passed."""
-    while state.requests_table.live > 0:
+    while state.queue_first < state.queue_end:
+        row = int64(state.request_queue[state.queue_first % len(state.request_queue)])
+        if state.requests[row].expires_us >= state.header.log_time_us:
+            break
+        request_forget(state, row)
+    while state.heap_count > 0:
         row = int64(state.request_heap[0])
         if state.requests[row].expires_us >= state.header.log_time_us:
             return

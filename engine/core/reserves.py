@@ -26,8 +26,8 @@ def rests_openly(order, market_row, side):
 @kernel
 def resting_lots(state, account_row, market_row, side, except_row):
     """Return Σ of the open lots of an account's resting orders of one side in a market, one of them left out."""
-    links = state.account_links[account_row]
-    total = links.buy_lots[market_row] if side == Side.BUY else links.sell_lots[market_row]
+    there = state.account_links[account_row].markets[market_row]
+    total = there.buy_lots if side == Side.BUY else there.sell_lots
     if except_row != ROW_NONE and rests_openly(state.orders[except_row], market_row, side):
         total -= state.orders[except_row].qty_lots - state.orders[except_row].qty_filled_lots
     return total
@@ -45,37 +45,51 @@ def cover_left_lots(state, account_row, market_row, side, position_lots, except_
 @kernel
 def net_lots(state, account_row, market_row):
     """Return the lots of an account's net position in a market."""
-    return state.positions[int64(state.account_links[account_row].net[market_row])].lots
+    return state.positions[int64(state.account_links[account_row].markets[market_row].net)].lots
 
 
 @kernel
 def opens_first(state, account_row, market_row):
     """Return whether no net position is there yet and no live order may open one."""
-    links = state.account_links[account_row]
-    return links.net[market_row] == ROW_NONE and links.opening[market_row] == 0
+    there = state.account_links[account_row].markets[market_row]
+    return there.net == ROW_NONE and there.opening == 0
+
+
+@kernel
+def openly_from(state, row, market_row, side):
+    """Return the first order from `row` on in its account's list that rests openly there, or ROW_NONE."""
+    while row != ROW_NONE and not rests_openly(state.orders[row], market_row, side):
+        row = int64(state.order_links[row].next)
+    return row
+
+
+@kernel
+def openly_after(state, row, market_row, side):
+    """Return the next order after `row` in its account's list that rests openly there, or ROW_NONE."""
+    return openly_from(state, int64(state.order_links[row].next), market_row, side)
 
 
 @kernel
 def reserves_due_e6(state, account_row, market_row, leverage):
     """Return what all the account's resting orders in a market would hold back at a leverage."""
     total = int64(0)
-    if state.account_links[account_row].resting[market_row] == 0:
+    links = state.account_links[account_row]
+    if links.markets[market_row].resting == 0:
         return total
     market = state.markets[market_row]
     lots = net_lots(state, account_row, market_row)
     for side in (int64(Side.BUY), int64(Side.SELL)):
         cover = max(int64(0), -lots * orders.side_sign(side))
-        row = int64(state.account_links[account_row].order_first)
+        row = openly_from(state, int64(links.order_first), market_row, side)
         while row != ROW_NONE:
             order = state.orders[row]
-            if rests_openly(order, market_row, side):
-                open_lots = order.qty_lots - order.qty_filled_lots
-                covered = min(cover, open_lots)
-                cover -= covered
-                total += plans.reserve_e6(
-                    market, open_lots - covered, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
-                )
-            row = int64(state.order_links[row].next)
+            open_lots = order.qty_lots - order.qty_filled_lots
+            covered = min(cover, open_lots)
+            cover -= covered
+            total += plans.reserve_e6(
+                market, open_lots - covered, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
+            )
+            row = openly_after(state, row, market_row, side)
     return total
 
 
@@ -88,13 +102,17 @@ def reserves_refresh(state, account_row, market_row):
     orders end, MARGIN_INSUFFICIENT, until it does not.
     """
     links = state.account_links[account_row]
+    there = links.markets[market_row]
     leverage = orders.leverage_net(state, account_row, market_row)
     lots = net_lots(state, account_row, market_row)
-    # Nothing is covered and nothing was: every reserve is that of its own order, and stands.
-    if links.resting[market_row] > 0 and (lots != 0 or links.calm[market_row] != leverage):
+    if there.resting > 0:
         for side in (int64(Side.BUY), int64(Side.SELL)):
-            side_refresh(state, account_row, market_row, side, max(int64(0), -lots * orders.side_sign(side)))
-    links.calm[market_row] = leverage if lots == 0 else int64(0)
+            cover_lots = max(int64(0), -lots * orders.side_sign(side))
+            covered = cover_lots > 0 or there.reserved_lots * orders.side_sign(side) < 0
+            if covered or there.reserved_at != leverage:
+                side_refresh(state, account_row, market_row, side, cover_lots)
+    there.reserved_lots = lots
+    there.reserved_at = leverage
     account = state.accounts[account_row]
     while account.free_e6 < 0 and account.reserved_e6 > 0:
         row = int64(links.order_last)
@@ -105,43 +123,53 @@ def reserves_refresh(state, account_row, market_row):
 
 @kernel
 def side_refresh(state, account_row, market_row, side, cover_lots):
-    """Recompute the reserves of one side; cover_lots is the opposite position."""
+    """
+    Recompute the reserves of one side; cover_lots is the opposite position.
+
+    What is covered are the oldest orders. So where cover ends, now and before, every later reserve is that of its own
+    order and stands, unless the leverage has changed.
+    """
+    links = state.account_links[account_row]
+    there = links.markets[market_row]
     market = state.markets[market_row]
     leverage = orders.leverage_net(state, account_row, market_row)
-    row = int64(state.account_links[account_row].order_first)
+    row = openly_from(state, int64(links.order_first), market_row, side)
     while row != ROW_NONE:
         order = state.orders[row]
-        if rests_openly(order, market_row, side):
-            open_lots = order.qty_lots - order.qty_filled_lots
-            covered = min(cover_lots, open_lots)
-            cover_lots -= covered
-            orders.uncovered_set(state, row, open_lots - covered)
+        open_lots = order.qty_lots - order.qty_filled_lots
+        uncovered_lots = max(int64(0), open_lots - cover_lots)
+        cover_lots -= open_lots - uncovered_lots
+        stands = uncovered_lots == state.order_links[row].uncovered_lots and there.reserved_at == leverage
+        if stands and uncovered_lots == open_lots:
+            return
+        if not stands:
+            orders.uncovered_set(state, row, uncovered_lots)
             due_e6 = plans.reserve_e6(
-                market, open_lots - covered, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
+                market, uncovered_lots, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
             )
             if due_e6 != order.reserved_e6:
                 ledger.reserve(state, account_row, row, due_e6 - order.reserved_e6)
                 events.emit_order_changed(state, row)
-        row = int64(state.order_links[row].next)
+        row = openly_after(state, row, market_row, side)
 
 
 @kernel
 def uncovered_note(state, account_row, market_row):
     """Note anew what an account's resting orders leave uncovered, on restore; no money moves."""
-    if state.account_links[account_row].resting[market_row] == 0:
+    links = state.account_links[account_row]
+    if links.markets[market_row].resting == 0:
         return
     lots = net_lots(state, account_row, market_row)
     for side in (int64(Side.BUY), int64(Side.SELL)):
         cover = max(int64(0), -lots * orders.side_sign(side))
-        row = int64(state.account_links[account_row].order_first)
+        row = openly_from(state, int64(links.order_first), market_row, side)
         while row != ROW_NONE:
             order = state.orders[row]
-            if rests_openly(order, market_row, side):
-                open_lots = order.qty_lots - order.qty_filled_lots
-                covered = min(cover, open_lots)
-                cover -= covered
-                orders.uncovered_set(state, row, open_lots - covered)
-            row = int64(state.order_links[row].next)
+            open_lots = order.qty_lots - order.qty_filled_lots
+            covered = min(cover, open_lots)
+            cover -= covered
+            orders.uncovered_set(state, row, open_lots - covered)
+            row = openly_after(state, row, market_row, side)
 
 
 @kernel

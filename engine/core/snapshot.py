@@ -63,13 +63,20 @@ def _gather(rows: np.ndarray, order: np.ndarray) -> np.ndarray:
     return target
 
 
+def requests_kept(state: Any) -> np.ndarray:
+    """Return the rows of the requests that are remembered: forgotten ones leave holes in their table for ever."""
+    queue = state["request_queue"]
+    first, end = int(state["queue_first"]) % len(queue), int(state["queue_end"]) % len(queue)
+    parts = [queue[first:end]] if first <= end else [queue[first:], queue[:end]]
+    rows = np.concatenate((*parts, state["request_heap"][: int(state["heap_count"])])).astype(np.int64)
+    return rows[rows > 0]
+
+
 def _rows(states: np.ndarray, name: str) -> np.ndarray:
     """Return the used rows of a stored table, free ones among them, without copying but for the requests."""
     state = states.view(np.ndarray)[0]
     if name == "requests":
-        # Forgotten requests leave holes for ever: the heap names those that live.
-        live = state["request_heap"][: int(state["requests_table"]["live"])].astype(np.int64)
-        return _gather(state["requests"], live)
+        return _gather(state["requests"], requests_kept(state))
     if name in ("header", "venue"):
         return states.view(np.ndarray)[name]
     if name in ("feeds", "markets"):

@@ -33,7 +33,21 @@ POSITION_LINK = np.dtype(
         ("pad", np.int32),
     ]
 )
+# Where a remembered request stands: a cell of the heap, or −1 − a cell of the queue.
 REQUEST_LINK = np.dtype([("next", np.int32), ("heap_at", np.int32)])
+# What an account's links count of one market; together, because most instructions need most of it.
+ACCOUNT_MARKET = np.dtype(
+    [
+        ("ticket_lots", np.int64),  # Σ |lots| of its tickets
+        ("buy_lots", np.int64),  # Σ of what rests openly to buy
+        ("sell_lots", np.int64),
+        ("reserved_lots", np.int64),  # the net position for which reserves were computed
+        ("net", np.int32),  # row of the net position
+        ("resting", np.int32),  # resting orders
+        ("opening", np.int32),  # live orders that may open the net position
+        ("reserved_at", np.int32),  # the leverage at which they were; 0 unknown
+    ]
+)
 ACCOUNT_LINK = np.dtype(
     [
         ("order_first", np.int32),
@@ -46,15 +60,9 @@ ACCOUNT_LINK = np.dtype(
         ("positions_open", np.int32),
         ("tickets_waiting", np.int32),  # that its delayed orders will open
         ("pad", np.int32),
-        ("resting", np.int32, (r.MARKETS_CAPACITY,)),  # resting orders, by market
-        ("opening", np.int32, (r.MARKETS_CAPACITY,)),  # live orders that may open the net position, by market
-        ("net", np.int32, (r.MARKETS_CAPACITY,)),  # row of the net position, by market
-        ("calm", np.int32, (r.MARKETS_CAPACITY,)),  # leverage of every reserve there, none covered; 0 unknown
-        ("ticket_lots", np.int64, (r.MARKETS_CAPACITY,)),  # Σ |lots| of its tickets, by market
-        ("buy_lots", np.int64, (r.MARKETS_CAPACITY,)),  # Σ of what rests openly to buy, by market
-        ("sell_lots", np.int64, (r.MARKETS_CAPACITY,)),
         ("met_walk", np.int64),  # the last walk that met it, and the last whose end was told to it
         ("told_walk", np.int64),
+        ("markets", ACCOUNT_MARKET, (r.MARKETS_CAPACITY,)),
     ]
 )
 MARKET_LINK = np.dtype(
@@ -260,6 +268,9 @@ STATE = np.dtype(
         ("markets", MARKET, (r.MARKETS_CAPACITY,)),
         ("feeds", FEED, (r.MARKETS_CAPACITY,)),
         # derived, small
+        ("seen", np.int64),  # what looking ahead has read: nothing asks for it
+        ("seen_nodes", np.int64, (limits.AHEAD,)),  # where it stands in the treap of each instruction's price
+        ("seen_places", np.int64, (limits.AHEAD,)),
         ("index_seed", np.int64),  # of this process; no outcome depends on where a key lies
         ("touched", np.int64),  # bit of each market whose settle is due
         ("entry_stage", np.int64),  # EntryStage of an entry that goes on in the next call
@@ -286,6 +297,10 @@ STATE = np.dtype(
         ("orders_table", TABLE),
         ("positions_table", TABLE),
         ("requests_table", TABLE),
+        ("queue_first", np.int64),  # cells of the request queue in use, counted for ever
+        ("queue_end", np.int64),
+        ("queue_expires_us", np.int64),  # of the last one that was put there
+        ("heap_count", np.int64),  # requests in the heap
         ("positions_pending", np.int64),  # positions that live orders may still open
         # stored, large
         ("accounts", ACCOUNT, (limits.ACCOUNTS_CAPACITY,)),
@@ -298,6 +313,7 @@ STATE = np.dtype(
         ("position_links", POSITION_LINK, (limits.POSITIONS_CAPACITY,)),
         ("request_links", REQUEST_LINK, (limits.REQUESTS_CAPACITY,)),
         ("request_heap", np.int32, (limits.REQUESTS_CAPACITY,)),
+        ("request_queue", np.int32, (limits.REQUESTS_CAPACITY,)),
         ("expiry_heap", np.int32, (limits.ORDERS_CAPACITY,)),  # orders by (expires_us, order id)
         ("deadman_heap", np.int32, (limits.ACCOUNTS_CAPACITY,)),  # accounts by (deadman_us, account id)
         ("orders_index", INDEX_SLOT, (limits.ORDERS_INDEX,)),

@@ -125,34 +125,42 @@ def index_remove(slots, seed, key_a, key_b, key_c):
 
 
 @kernel
-def list_append(links, row, last):
-    """Link `row` after `last` (ROW_NONE: it is the first); the caller moves its head and tail."""
-    links[row].next = ROW_NONE
-    links[row].previous = last
-    if last != ROW_NONE:
-        links[last].next = row
+def list_insert(following, preceding, keys, row, first, last):
+    """
+    Link `row` where its key belongs in a list that runs by `keys`, sought from the end; returns its (first, last) now.
+
+    Shapes: following, preceding: the links of every row, ROW_NONE at an end.
+    """
+    before = last
+    while before != ROW_NONE and keys[before] > keys[row]:
+        before = int64(preceding[before])
+    after = first if before == ROW_NONE else int64(following[before])
+    following[row] = after
+    preceding[row] = before
+    if before == ROW_NONE:
+        first = row
+    else:
+        following[before] = row
+    if after == ROW_NONE:
+        last = row
+    else:
+        preceding[after] = row
+    return first, last
 
 
 @kernel
-def list_insert(links, row, before, after):
-    """Link `row` between two neighbours, ROW_NONE at an end; the caller moves its head and tail."""
-    links[row].previous = before
-    links[row].next = after
-    if before != ROW_NONE:
-        links[before].next = row
-    if after != ROW_NONE:
-        links[after].previous = row
-
-
-@kernel
-def list_remove(links, row):
-    """Unlink `row` from its neighbours and return (next, previous); the caller moves its head and tail."""
-    following = int64(links[row].next)
-    previous = int64(links[row].previous)
-    if following != ROW_NONE:
-        links[following].previous = previous
-    if previous != ROW_NONE:
-        links[previous].next = following
-    links[row].next = ROW_NONE
-    links[row].previous = ROW_NONE
-    return following, previous
+def list_remove(following, preceding, row, first, last):
+    """Unlink `row` from its neighbours; returns the list's (first, last) now."""
+    after = int64(following[row])
+    before = int64(preceding[row])
+    if before == ROW_NONE:
+        first = after
+    else:
+        following[before] = after
+    if after == ROW_NONE:
+        last = before
+    else:
+        preceding[after] = before
+    following[row] = ROW_NONE
+    preceding[row] = ROW_NONE
+    return first, last

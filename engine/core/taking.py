@@ -82,7 +82,7 @@ def take_position_load(state, row):
     take = state.taker
     take.position_kind = int64(PositionKind.NET)
     take.leverage = orders.leverage_net(state, take.account_row, take.market_row)
-    take.position_row = int64(state.account_links[take.account_row].net[take.market_row])
+    take.position_row = int64(state.account_links[take.account_row].markets[take.market_row].net)
     if order.reduce_only != 0:
         take.position_row = orders.position_find(state, order.position_id)
         take.position_kind = int64(state.positions[take.position_row].kind)
@@ -205,7 +205,7 @@ def exposure_judge(state, held_lots):
     take = state.taker
     market = state.markets[take.market_row]
     links = state.account_links[take.account_row]
-    exposure = held_lots + links.ticket_lots[take.market_row]
+    exposure = held_lots + links.markets[take.market_row].ticket_lots
     if take.position_kind == PositionKind.TICKET:
         exposure += abs(reserves.net_lots(state, take.account_row, take.market_row))
     if exposure > market.config.order_lots_max:

@@ -235,7 +235,8 @@ def positions_room_validate(state):
     links = state.account_links[state.ask.account_row]
     count = int64(links.positions_open) + int64(links.tickets_waiting)
     for market_row in range(MARKETS_CAPACITY):
-        count += int64(links.opening[market_row] > 0 and links.net[market_row] == ROW_NONE)
+        there = links.markets[market_row]
+        count += int64(there.opening > 0 and there.net == ROW_NONE)
     if count >= state.venue.positions_open_max:
         return int64(ResultCode.POSITIONS_OPEN_MAX)
     return int64(OK)

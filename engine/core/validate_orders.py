@@ -195,7 +195,7 @@ def order_position_validate(state, command):
     Codes:  POSITION_UNKNOWN, REDUCE_ONLY_WOULD_INCREASE.
     """
     ask = state.ask
-    position_row = int64(state.account_links[ask.account_row].net[ask.market_row])
+    position_row = int64(state.account_links[ask.account_row].markets[ask.market_row].net)
     if command.present & PRESENT_POSITION_ID:
         position_row = orders.position_find(state, command.position_id)
         position = state.positions[position_row]

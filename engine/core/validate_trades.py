@@ -231,8 +231,8 @@ def triggers_set_validate(state, command):
     """
     Return the first rule that new triggers of a position break; removing needs no fresh price.
 
-    Codes:  FIELD_MISSING, POSITION_UNKNOWN, the prices' own, TRIGGERS_OPEN_MAX, PRICE_STALE,
-            TRIGGER_WOULD_FIRE_IMMEDIATELY, ORDER_SLOTS_EXHAUSTED.
+    Codes:  FIELD_MISSING, POSITION_UNKNOWN, the prices' own, TRIGGERS_OPEN_MAX, MARKET_HALTED,
+            PRICE_STALE, TRIGGER_WOULD_FIRE_IMMEDIATELY, ORDER_SLOTS_EXHAUSTED.
     """
     ask = state.ask
     if command.present & (TRIGGERS_SET | TRIGGERS_REMOVED) == 0:
@@ -242,13 +242,13 @@ def triggers_set_validate(state, command):
         code = validate.triggers_convert(state, command)
     if code != OK or ask.children == 0:
         return code
-    if state.markets[ask.market_row].state == MarketState.HALTED:
-        return int64(ResultCode.MARKET_HALTED)
     position = state.positions[ask.position_row]
     more = ask.children
     more -= int64(ask.take_profit_ticks != 0 and position.take_profit_id != 0)
     more -= int64(ask.stop_loss_ticks != 0 and position.stop_loss_id != 0)
     code = validate.triggers_room_validate(state, more)
+    if code == OK and state.markets[ask.market_row].state == MarketState.HALTED:
+        code = int64(ResultCode.MARKET_HALTED)
     if code == OK and not prices.fresh(state, ask.market_row):
         code = int64(ResultCode.PRICE_STALE)
     if code == OK and (

@@ -8,11 +8,10 @@ from numpy import int64
 
 from engine.core import (
     brackets,
+    closing,
     events,
-    execution,
     matching,
     orders,
-    reserves,
     tables,
     taking,
     trailing,
@@ -79,7 +78,7 @@ def follower_wake(state, row):
         events.emit_position_changed(state, position_row)
         events.emit_account_changed(state, state.taker.account_row)
         return
-    order_run(state, reason)
+    closing.order_run(state, reason)
 
 
 @kernel
@@ -104,7 +103,7 @@ def hand_size(state):
     if hand.reduce_only == 0:
         return
     held = abs(state.positions[orders.position_find(state, hand.position_id)].lots)
-    if hand.close_percent != 0 and hand.qty_lots == 0:
+    if hand.close_percent != 0 and hand.qty_filled_lots == 0:
         hand.qty_lots = max(int64(1), held * int64(hand.close_percent) // 100)
     hand.qty_lots = min(hand.qty_lots, held + hand.qty_filled_lots)
 
@@ -127,17 +126,14 @@ def order_wake(state, row):
         brackets.leg_end(state, row, sibling_row)
         state.orders[ORDER_IN_HAND].oco_id = 0
     hand_leave(state, row)
-    order_run(state, int64(CloseReason.FILLED))
+    closing.order_run(state, int64(CloseReason.FILLED))
 
 
 @kernel
 def wake_fail(state, row, reason, code):
     """End an order that may not execute, saying why, and tell what that leaves."""
-    order = state.orders[row]
-    account_row = tables.account_row(int64(order.account_id))
-    market_row = int64(order.market_id) - 1
+    account_row = tables.account_row(int64(state.orders[row].account_id))
     orders.order_close_coded(state, row, reason, code)
-    reserves.reserves_refresh(state, account_row, market_row)
     events.emit_account_changed(state, account_row)
 
 
@@ -146,15 +142,6 @@ def hand_leave(state, row):
     """Take a live order, of which the hand holds a copy, out of its row; it takes a new place in time."""
     orders.order_leave(state, row)
     orders.order_renew(state, int64(ORDER_IN_HAND))
-
-
-@kernel
-def order_run(state, reason):
-    """Execute the order in hand, whose checks have said OK: it fills, rests, ends; `reason` is of positions it ends."""
-    execution.taker_begin(state)
-    end = taking.end_reason(state)
-    execution.taker_run(state, reason)
-    execution.taker_finish(state, end)
 
 
 @kernel
@@ -184,7 +171,7 @@ def delayed_execute(state, row):
         return
     hand_leave(state, row)
     hand.due_us = 0
-    order_run(state, int64(CloseReason.FILLED))
+    closing.order_run(state, int64(CloseReason.FILLED))
 
 
 @kernel

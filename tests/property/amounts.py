@@ -5,14 +5,11 @@ Prices, sizes and sums near what matters: the touch, the book, the band, and wha
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from tests.reference.markets import Market
-from tests.reference.texts import decimals_of, number_text
+from tests.reference.markets import WINDOW_TICKS, Market
+from tests.reference.texts import MICRO, decimals_of, number_text
 
 if TYPE_CHECKING:
     from tests.property.histories import History
-
-WINDOW_TICKS = 1 << 23
-MICRO = 1_000_000
 
 
 def price_text(market: Market, ticks: int) -> str:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 from tests.property import amounts, feeds, ploys
 from tests.property.entries import Entry
 from tests.property.order_wishes import side_of
-from tests.property.wishes import BATCH_MAX
+from tests.reference.intake import BATCH_MAX
 from tests.reference.markets import Market
+from tests.reference.walk import STEPS_MAX
 
 if TYPE_CHECKING:
     from tests.property.histories import History
-
-STEPS_MAX = 512  # users' orders that one taker meets at most
 
 
 def market_order(market: Market, sign: int, lots: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.property import amounts, feeds, founding, giants
+from tests.property import feeds, founding, giants
 from tests.property.entries import SECOND_US, START_US, Entry
 from tests.property.operators import ACTS, operator_act
 from tests.property.order_wishes import Wish, order_wish
@@ -14,7 +14,7 @@ from tests.property.ploys import PLOYS as MARKET_PLOYS
 from tests.property.trigger_ploys import TRIGGER_PLOYS
 from tests.property.wishes import WISHES, close_all_wish, close_wish, reverse_wish, trade_wish
 from tests.reference import Reference
-from tests.reference.markets import Market
+from tests.reference.markets import WINDOW_TICKS, Market
 from tests.reference.state import Order
 
 ORDER_KINDS = {"market": 4, "limit": 8, "stop_market": 2, "stop_limit": 2, "take_profit_market": 2,
@@ -204,7 +204,7 @@ class History:
 
     def ticks_of(self, market: Market) -> int:
         """Return where the market's price has drifted to, in whole ticks."""
-        return min(amounts.WINDOW_TICKS - 2, max(1, round(self.drift[market.name] / float(market.tick))))
+        return min(WINDOW_TICKS - 2, max(1, round(self.drift[market.name] / float(market.tick))))
 
     def leverage_near(self, market: Market) -> int:
         """Return a leverage to size orders by."""

@@ -5,7 +5,7 @@ Orders of a random history: every kind, life, flag, form of quantity, bracket an
 from typing import TYPE_CHECKING, Any
 
 from tests.property import amounts
-from tests.reference.markets import Market
+from tests.reference.markets import WINDOW_TICKS, Market
 
 if TYPE_CHECKING:
     from tests.property.histories import History
@@ -80,7 +80,7 @@ def prices_add(history: "History", market: Market, sign: int, values: dict[str, 
         values["price_trigger"] = amounts.price_text(market, ticks)
         if kind in LIMITED:
             near = ticks + sign * chance.choice([0, 0, 1, 3, -2, ticks // 200, -ticks // 200])
-            values["price"] = amounts.price_text(market, min(near, amounts.WINDOW_TICKS - 1))
+            values["price"] = amounts.price_text(market, min(near, WINDOW_TICKS - 1))
     if kind == "trailing_stop":
         touch = amounts.touch_near(history, market, sign)
         if chance.random() < 0.5:

@@ -1,8 +1,8 @@
 """
 The engine against the twin: random hostile histories, every event and every book after every entry.
 
-The suite runs 300; `python -m tests.property.test_twin --histories 20000 --processes 4 --resume FILE` as many as one
-likes, `--shrink SEED` makes one that fails small, `--twin-only` asks the twin alone.
+The suite runs 300, or as many as a minute allows; `python -m tests.property.test_twin --histories 20000 --processes 4
+--resume FILE` as many as one likes, `--shrink SEED` makes one that fails small, `--twin-only` asks the twin alone.
 """
 
 import multiprocessing

@@ -122,4 +122,59 @@ def pair_run(history: "History", market: Market) -> Iterator[Entry]:
     yield from prices_lead(history, market, [sign if how == "lead" else -sign] * chance.randint(1, 4))
 
 
-TRIGGER_PLOYS = {"bracket_run": bracket_run, "trail_run": trail_run, "pair_run": pair_run}
+def woken_child_run(history: "History", market: Market) -> Iterator[Entry]:
+    """Yield an entry filled in part, with a pair of its own; a child that wakes and rests; the entry filled again."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    state = history.twin.state
+    market = max(state.markets.values(), key=lambda row: (100 <= history.ticks_of(row) <= 8_000_000, row is market))
+    mode = chance.choice(["quote", "quote_sized", "book"])
+    if not state.feed_up:
+        yield feeds.feed_up(history)
+    if market.state != "open":
+        yield history.operator(0, "market_resume", {"market": market.name})
+    yield history.operator(0, "market_set", {"market": market.name, "liquidity": mode, "taker_delay_ms": 0})
+    if len(history.users()) < 2:
+        yield history.instruction(0, "account_open", {"owner": f"{history.order_next():032x}"})
+    price = history.ticks_of(market)
+    half = max(2, price // 400)  # from the entry's price to either side of the quote
+    yield feeds.quote(history, market.name, bid=price - half, spread=2 * half)
+    yield feeds.mark(history, market, half / price)
+    account_id = history.account_any()
+    taker = next((other for other in reversed(history.users()) if other != account_id), account_id)
+    lots = lots_small(history, account_id, market)
+    values, wakes = paired_entry(history, limit(market, sign, lots, price, tpsl="order"), market, sign, price, half)
+    yield history.instruction(account_id, "order_place", values)
+    piece = limit(market, -sign, max(1, lots // 4), price, tif="IOC")
+    for _ in range(chance.randint(1, 2)):
+        yield history.instruction(taker, "order_place", piece)
+    # A stop wakes while its entry still lies between bid and ask; a target only beyond it.
+    middle_then = price + sign * (3 * half if wakes == "take_profit" else -half // 2)
+    yield feeds.quote(history, market.name, bid=middle_then - half, spread=2 * half)
+    for _ in range(chance.randint(1, 3)):
+        if mode != "book" and (wakes == "take_profit" or chance.random() < 0.3):
+            yield feeds.quote(history, market.name, bid=price - (2 * half if sign > 0 else 0), spread=2 * half)
+        yield history.instruction(taker, "order_place", piece)
+    yield from prices_lead(history, market, [chance.choice([1, -1])] * chance.randint(0, 2))
+
+
+def paired_entry(
+    history: "History", values: dict[str, Any], market: Market, sign: int, price: int, half: int
+) -> tuple[dict[str, Any], str]:
+    """Return an entry with SL and TP, and which of them is near; that one rests far out once it is awake."""
+    chance = history.chance
+    near = {"stop_loss": price - sign * (half + half // 2), "take_profit": price + sign * 2 * half}
+    wakes = chance.choice(sorted(near))
+    beyond = amounts.price_text(market, price + sign * 8 * half)
+    values[wakes] = {"price_trigger": amounts.price_text(market, near[wakes]), "price": beyond}
+    if chance.random() < 0.6:
+        other = "take_profit" if wakes == "stop_loss" else "stop_loss"
+        values[other] = amounts.price_text(market, price + (near[other] - price) * 10)
+    return values, wakes
+
+
+TRIGGER_PLOYS = {
+    "bracket_run": bracket_run,
+    "trail_run": trail_run,
+    "pair_run": pair_run,
+    "woken_child_run": woken_child_run,
+}

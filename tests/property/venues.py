@@ -15,7 +15,7 @@ from tests.property.entries import START_US, WITH_SESSION, Entry
 from tests.property.histories import History, genesis_body
 from tests.property.statistics import Statistics
 from tests.reference import Reference
-from tests.reference.state import FIRST_USER, INSURANCE, money_total
+from tests.reference.state import FIRST_USER, INSURANCE, lots_total, money_total
 
 IMAGES = {"account_changed": "account", "position_changed": "position_id", "order_changed": "order_id"}
 INVARIANTS_EVERY = 50
@@ -46,9 +46,8 @@ class TwinVenue(Reference):
         """Return what does not hold of the twin itself: conservation, reserves, cells that may not be negative."""
         state = self.state
         wrong = [] if money_total(state) == 0 else ["money was made or lost"]
-        for name, house in state.house.items():
-            if house.lots + sum(row.lots for row in state.positions.values() if row.market.name == name):
-                wrong.append(f"lots of {name} do not sum to zero")
+        uneven = [name for name, market in state.markets.items() if lots_total(state, market)]
+        wrong += [f"lots of {name} do not sum to zero" for name in uneven]
         for key, account in state.accounts.items():
             reserved = sum(row.reserved for row in state.orders.values() if row.account_id == key)
             if account.reserved != reserved or ((key >= FIRST_USER or key == INSURANCE) and account.free < 0):

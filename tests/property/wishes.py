@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from tests.property import amounts
 from tests.property.odd_wishes import odd_element, odd_wish
 from tests.property.order_wishes import Wish, amend_wish, client_id_add, order_wish, reduce_wish, side_of
+from tests.reference.intake import BATCH_MAX
 from tests.reference.markets import Market
 
 if TYPE_CHECKING:
     from tests.property.histories import History
 
-BATCH_MAX = 20
 TRADE_KEYS = (
     "market", "side", "margin", "qty", "leverage", "slippage_bps", "take_profit", "stop_loss", "client_order_id",
 )  # fmt: skip

@@ -54,10 +54,12 @@ Orders
 * SL, TP and brackets prevent self-trades by cancelling the maker; those of a limit kind are GTC, others have no TIF.
   They count as triggers, as all dormant orders do; delayed ones count among the resting.
 * A bracket stays attached until a fill leaves a position of its entry's direction; then it is the position's SL and
-  TP, or with `tpsl: order` a reduce-only pair of what that fill was, which grows with every later one. When the entry
-  ends before that it ends too, after it. One of an order that ends at once unfilled never comes into being.
-* What a leg of an OCO fills is taken from the other; one that is given in percent ends when the first is full. The end
-  of a leg by other means leaves the other, which is told without its sibling.
+  TP, or with `tpsl: order` a reduce-only pair of what that fill was, which grows with every later one until it wakes.
+  When the entry ends before that it ends too, after it. One of an order that ends at once unfilled never comes into
+  being.
+* What a leg of an OCO fills is taken from the other, unless that is given in percent; a leg that is full ends the
+  other, whatever that one's quantity. The end of a leg by other means leaves the other, which is told without its
+  sibling.
 * An amend that only takes from the quantity needs no price and keeps the place in the queue; so do equal values. A
   dormant order loses its place when it is repriced or grows.
 * A trailing stop without activation price, or whose activation is met, starts at its source's present price. Waiting
@@ -89,6 +91,8 @@ Matching
 * The leverage of a tier is that of the position of its side that a taker leaves, with what rests of that side, at the
   touch; of an order that only rests, at its limit. These limits are asked when something opens or rests, of orders
   that may open.
+* A fill sets free what its order needs less, and claims nothing: what a lowered highest leverage asks more comes with
+  the account's next execution there, amend or end of an order; a woken or delayed order that fails is none of these.
 * Against the house a resting order is short of fee and margin by two micro at most, or it ends; of the open loss it
   brings what free has left.
 * A flip's deficit is what its closing part would lack with its own share of the fee; free pays the opening's share.
@@ -99,7 +103,7 @@ Matching
 Life
 
 * A market is settled when a quote or mark, a fill, margin, funding, or its state has changed something since nothing
-  fired there last; new parameters alone do not.
+  fired there last; new parameters alone do not, nor does an SL or TP that is set, which is refused when it is met.
 * Lowering the leverage takes margin for the net position, setting the same or a higher one takes none; a position
   shows the leverage it was opened with until leverage_set.
 * Orders that end together end by age, each with its attached children after it.

@@ -8,11 +8,10 @@ from tests.reference.images import account_event, order_event, position_event
 from tests.reference.intake import TRIGGERS
 from tests.reference.judge import margin_wanted, position_named
 from tests.reference.ledger import margin_move
+from tests.reference.markets import PPM
 from tests.reference.orders import order_close, order_end, reserve_move, reserves_update
 from tests.reference.placing import Answer, Values, named, order_enter, order_execute
 from tests.reference.state import Account, Order, State
-
-PPM = 1_000_000
 
 
 def order_amend(state: State, account: Account, values: Values) -> Answer:

@@ -6,12 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.brackets import kind_of
-from tests.reference.markets import Market
+from tests.reference.markets import PPM, Market
 from tests.reference.shapes import leg_of
 from tests.reference.state import LIMIT_LIKE, Account, Order, Position, State
 from tests.reference.trial import SLIPPAGE_DEFAULT
 
-PPM = 1_000_000
 SIGNS = {"buy": 1, "sell": -1}
 Values = dict[str, Any]
 

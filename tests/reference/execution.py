@@ -8,7 +8,15 @@ from tests.reference.fills import Plan, Slices, fill_plan, holding_after
 from tests.reference.images import account_event, order_event, position_event
 from tests.reference.ledger import house_fill
 from tests.reference.markets import Market
-from tests.reference.orders import cover_left, order_close, reserve_move, reserve_of, reserves_update, sibling_cut
+from tests.reference.orders import (
+    cover_left,
+    order_close,
+    reserve_freed,
+    reserve_move,
+    reserve_of,
+    reserves_update,
+    sibling_cut,
+)
 from tests.reference.state import Order, Position, State
 from tests.reference.trial import Trial
 from tests.reference.walk import Step, Taker, Walk, offer_of
@@ -99,7 +107,7 @@ def step_fill(
     fill_begin(state, maker, theirs, their_plan, state.next_id("position") if opens else 0, maker=True)
     trade_event(state, market, plan, order.sign)
     after = fill_end(state, order, position, plan, taker.leverage, reason)
-    maker_release(state, maker, plan.lots)
+    maker_release(state, maker)
     their_after = fill_end(state, maker, theirs, their_plan, leverage, "filled")
     maker_settle(state, maker, their_after, plan.lots)
     return after
@@ -119,27 +127,21 @@ def maker_position(state: State, maker: Order) -> Position | None:
     return state.position_net(maker.account_id, maker.market)
 
 
-def maker_released(state: State, maker: Order, lots: int) -> int:
-    """Return the reserve that a fill of a resting order sets free; its lots are not counted as filled yet."""
-    return maker.reserved - reserve_of(state, maker, min(maker.uncovered, maker.lots_open - lots))
-
-
 def maker_plan(state: State, maker: Order, position: Position | None, slices: Slices) -> Plan:
     """Return what a fill against another user does to a maker; the last micro that is lacking comes off the margin."""
     market = maker.market
     leverage = state.leverage_net(maker.account_id, market)
     plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage)
     if plan.open_lots:
-        free = state.accounts[maker.account_id].free + maker_released(state, maker, plan.lots)
+        free = state.accounts[maker.account_id].free + reserve_freed(state, maker, plan.lots)
         plan.margin -= max(0, -(free + plan.free_change))
     return plan
 
 
-def maker_release(state: State, maker: Order, lots: int) -> None:
-    """Set free what a fill of `lots`, already counted, no longer needs."""
+def maker_release(state: State, maker: Order) -> None:
+    """Set free what a fill, counted already, no longer needs."""
+    reserve_move(state, maker, maker.reserved - reserve_freed(state, maker, 0))
     maker.uncovered = min(maker.uncovered, maker.lots_open)
-    reserve_move(state, maker, reserve_of(state, maker, maker.uncovered))
-    assert lots > 0
 
 
 def maker_settle(state: State, maker: Order, after: Position | None, lots: int) -> None:
@@ -163,7 +165,7 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
     slices = [(lots, maker.price or 0)]
     plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage)
     if plan.open_lots:
-        left = account.free + maker_released(state, maker, lots) + plan.free_change + plan.margin + plan.loss
+        left = account.free + reserve_freed(state, maker, lots) + plan.free_change + plan.margin + plan.loss
         lacking = plan.margin - left
         plan.margin = min(plan.margin, left)
         plan.loss = min(plan.loss, left - plan.margin)
@@ -176,7 +178,7 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
     opens = plan.open_lots and (position is None or plan.close_lots)
     fill_begin(state, maker, position, plan, state.next_id("position") if opens else 0, maker=True)
     trade_event(state, market, plan, -maker.sign)
-    maker_release(state, maker, lots)
+    maker_release(state, maker)
     their_after = fill_end(state, maker, position, plan, leverage, "filled")
     house_fill(state, market, -maker.sign, slices)
     budget_use(market, maker.sign, lots)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from tests.reference.markets import Market
+from tests.reference.markets import PPM, Market
 from tests.reference.texts import ceil_of, floor_of
 
-PPM = 1_000_000
 Slices = list[tuple[int, int]]  # (lots, ticks), in the order in which they are taken
 
 

@@ -5,11 +5,10 @@ The post-images that events carry: of an account, an order, a position, a market
 from fractions import Fraction
 from typing import Any
 
-from tests.reference.markets import RATES, WINDOW_TICKS, Market
+from tests.reference.markets import PPM, RATES, WINDOW_TICKS, Market
 from tests.reference.state import FIRST_USER, Order, Position, State
 from tests.reference.texts import ceil_of, floor_of, money_text
 
-PPM = 1_000_000
 SIDES = {1: "buy", -1: "sell"}
 VENUE_PARAMETERS = (
     "starting_balance", "request_window_ms", "accounts_max", "orders_max", "positions_max", "requests_max",

@@ -4,11 +4,10 @@ The shape of an instruction: which keys, which types; the first rule broken, key
 
 import re
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from tests.reference.parameters import MARKET_KEYS, VENUE_KEYS, parameter_read
-from tests.reference.texts import decimal_read
+from tests.reference.texts import number_read
 
 HEX_32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,36}", re.ASCII)
@@ -175,16 +174,6 @@ def value_read(key: str, value: Any) -> Read:
     if key in TEXTS and TEXTS[key].fullmatch(value) is None:
         return "TEXT_INVALID", None
     return None, value
-
-
-def number_read(value: Any) -> tuple[str | None, Fraction | None]:
-    """Return the code that a decimal breaks, or None, and its exact value."""
-    if isinstance(value, float):
-        return "NUMBER_NOT_TEXT", None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return "FIELD_TYPE_INVALID", None
-    number = decimal_read(value)
-    return (None if number is not None else "NUMBER_MALFORMED"), number
 
 
 def trigger_read(value: Any) -> Read:

@@ -11,7 +11,7 @@ from tests.reference.brackets import kind_of
 from tests.reference.drafts import SIGNS, child_draft, reversing_draft, ticket_draft
 from tests.reference.intake import TRIGGERS
 from tests.reference.limits import client_id_codes, counts_codes, margin_codes, room_codes, slot_codes
-from tests.reference.markets import Market
+from tests.reference.markets import PPM, Market
 from tests.reference.orders import reserve_of, resting, resting_lots
 from tests.reference.placement import order_place_codes, trigger_met, wrong_side
 from tests.reference.shapes import (
@@ -26,7 +26,6 @@ from tests.reference.state import Account, Order, Position, State
 from tests.reference.texts import ceil_of
 from tests.reference.trial import Trial, order_try
 
-PPM = 1_000_000
 Values = dict[str, Any]
 
 

@@ -13,14 +13,13 @@ from tests.reference.execution import account_follow
 from tests.reference.fills import fill_plan
 from tests.reference.images import account_event, market_event, venue_event
 from tests.reference.ledger import house_fill, transfer
-from tests.reference.markets import Market, market_configure
+from tests.reference.markets import PPM, Market, market_configure
 from tests.reference.orders import order_close
 from tests.reference.parameters import MARKET_KEYS, market_sound
 from tests.reference.placing import Answer, Values, order_enter
 from tests.reference.shapes import amount_codes, ticks_codes
 from tests.reference.state import EXTERNAL, FIRST_USER, Account, Order, Position, State
 
-PPM = 1_000_000
 FREE_MAX = 10**15
 BALANCES_MAX = 2**60
 EXTERNAL_MAX = 2**62  # that may have come from outside in all
@@ -181,7 +180,8 @@ def credit_codes(state: State, account: Account, values: Values) -> Iterator[str
     """Yield the rules that giving or taking money breaks."""
     yield from amount_codes(values["amount"], signed=True)
     amount = int(values["amount"] * PPM)
-    if account.free + amount > FREE_MAX or amount - state.accounts[EXTERNAL].free > EXTERNAL_MAX:
+    too_much = account.free + amount > FREE_MAX or amount - state.accounts[EXTERNAL].free > EXTERNAL_MAX
+    if amount > 0 and too_much:
         yield "AMOUNT_OUT_OF_RANGE"
     if account.free + amount < 0:
         yield "MARGIN_INSUFFICIENT"

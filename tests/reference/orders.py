@@ -5,11 +5,9 @@ The life of orders that wait: what they keep back, what they cover, how they end
 from fractions import Fraction
 
 from tests.reference.images import closed_order_event, order_event, position_event
-from tests.reference.markets import Market
+from tests.reference.markets import PPM, Market
 from tests.reference.state import Account, Order, State
 from tests.reference.texts import ceil_of
-
-PPM = 1_000_000
 
 
 def reserve_of(state: State, order: Order, lots: int) -> int:
@@ -17,6 +15,11 @@ def reserve_of(state: State, order: Order, lots: int) -> int:
     notional = lots * (order.price or 0) * order.market.unit
     leverage = state.leverage_net(order.account_id, order.market)
     return ceil_of(Fraction(notional, leverage)) + ceil_of(Fraction(notional * order.fee_taker_ppm, PPM))
+
+
+def reserve_freed(state: State, order: Order, lots: int) -> int:
+    """Return the reserve that a fill of `lots`, not counted yet, sets free; what lacks is claimed later."""
+    return max(0, order.reserved - reserve_of(state, order, min(order.uncovered, order.lots_open - lots)))
 
 
 def resting(state: State, account_id: int, market: Market, sign: int, without: Order | None = None) -> list[Order]:
@@ -115,19 +118,16 @@ def sibling_end(state: State, order: Order) -> None:
 
 
 def sibling_cut(state: State, order: Order, lots: int) -> None:
-    """Take from the other leg what this one has filled; what is left of nothing ends."""
+    """Take from the other leg what this one has filled; it ends when either of them has nothing left."""
     sibling = sibling_of(state, order)
     if sibling is None or not lots:
         return
-    if sibling.close_percent is not None:
-        if not order.lots_open:
-            sibling_end(state, order)
-        return
-    if lots < sibling.lots_open:
+    by_percent = sibling.close_percent is not None
+    if not order.lots_open or (not by_percent and lots >= sibling.lots_open):
+        sibling_end(state, order)
+    elif not by_percent:
         sibling.lots -= lots
         order_event(state, sibling)
-    else:
-        sibling_end(state, order)
 
 
 def order_end(state: State, order: Order, reason: str, result: str | None = None) -> None:

@@ -6,9 +6,9 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.images import VENUE_PARAMETERS
-from tests.reference.texts import decimal_read
+from tests.reference.markets import PPM
+from tests.reference.texts import number_read
 
-PPM = 1_000_000
 VENUE_KEYS = VENUE_PARAMETERS
 MARKET_KEYS = (
     "tick", "lot", "leverage_max", "fee_maker_ppm", "fee_taker_ppm", "fee_liquidation_ppm", "spread_max_ppm",
@@ -48,14 +48,14 @@ Read = tuple[str | None, Any]
 def parameter_read(name: str, value: Any) -> Read:
     """Return the code that one parameter breaks by itself, or None, and its value."""
     if name in ("tick", "lot"):
-        code, number = decimal_code(value)
+        code, number = number_read(value)
         if number is not None and not 0 < number <= STEP_MAX:
             code = OUT
         if number is not None and name == "tick" and (number / TICK_GRID).denominator != 1:
             code = OUT
         return code, number
     if name in ("starting_balance", "notional_min", "floor"):
-        code, number = decimal_code(value)
+        code, number = number_read(value)
         if number is not None and not (0 <= number <= MONEY_MAX and (number * PPM).denominator == 1):
             code = OUT
         return code, number
@@ -71,16 +71,6 @@ def parameter_read(name: str, value: Any) -> Read:
         return "FIELD_TYPE_INVALID", None
     low, high = WHOLES[name]
     return (None if low <= value <= high else OUT), value
-
-
-def decimal_code(value: Any) -> tuple[str | None, Fraction | None]:
-    """Return the code that a decimal breaks, or None, and its exact value."""
-    if isinstance(value, float):
-        return "NUMBER_NOT_TEXT", None
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return "FIELD_TYPE_INVALID", None
-    number = decimal_read(value)
-    return (None if number is not None else "NUMBER_MALFORMED"), number
 
 
 def tiers_read(value: Any) -> Read:

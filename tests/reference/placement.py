@@ -17,13 +17,12 @@ from tests.reference.limits import (
     room_codes,
     slot_codes,
 )
-from tests.reference.markets import Market
+from tests.reference.markets import PPM, Market
 from tests.reference.orders import cover_left
 from tests.reference.shapes import legs_differ, order_shape_codes, order_units_codes
 from tests.reference.state import DORMANT_KINDS, Account, Order, State
 from tests.reference.trial import Trial, order_resolve, order_try, position_of, would_take
 
-PPM = 1_000_000
 Values = dict[str, Any]
 
 

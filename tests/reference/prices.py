@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.markets import WINDOW_TICKS, Candidate, Market
+from tests.reference.memory import SECOND_US
 from tests.reference.state import State
 from tests.reference.texts import ceil_of, feed_number, floor_of, half_even, half_text
 
 MINUTE_US = 60_000_000
-SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 LAG_BUCKETS = 10
 

@@ -7,10 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.intake import TRIGGERS
-from tests.reference.markets import WINDOW_TICKS, Market
+from tests.reference.markets import PPM, WINDOW_TICKS, Market
 from tests.reference.state import DORMANT_KINDS, LIMIT_LIKE, State
 
-PPM = 1_000_000
 AMOUNT_LIMIT = 10**9
 EXPIRES_MS_MAX = 4_102_444_800_000
 SIZES = ("qty", "quote_qty", "close_percent")

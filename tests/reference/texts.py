@@ -18,6 +18,16 @@ def decimal_read(value: object) -> Fraction | None:
     return Fraction(value)
 
 
+def number_read(value: object) -> tuple[str | None, Fraction | None]:
+    """Return the code that a decimal breaks, or None, and its exact value."""
+    if isinstance(value, float):
+        return "NUMBER_NOT_TEXT", None
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return "FIELD_TYPE_INVALID", None
+    number = decimal_read(value)
+    return (None if number is not None else "NUMBER_MALFORMED"), number
+
+
 def feed_number(value: str | int) -> Fraction:
     """Return the number of a feed's text, to the twelfth decimal."""
     return Fraction(half_even(Fraction(value) * 10**12), 10**12)

@@ -22,7 +22,7 @@ from tests.reference.judge import CODES
 from tests.reference.ledger import transfer
 from tests.reference.lifecycle import ACCOUNT_OPERATIONS, VENUE_OPERATIONS, account_reset, credit_codes
 from tests.reference.markets import market_read
-from tests.reference.memory import LATE_US, memory_ask, memory_forget, memory_keep
+from tests.reference.memory import LATE_US, SECOND_US, memory_ask, memory_forget, memory_keep
 from tests.reference.placing import (
     Answer,
     Values,
@@ -36,7 +36,6 @@ from tests.reference.prices import feed_status_apply, mark_apply, quote_apply
 from tests.reference.settle import settle
 from tests.reference.state import EXTERNAL, FEES, FIRST_USER, HOUSE, INSURANCE, Account, Position, State, money_total
 
-SECOND_US = 1_000_000
 KINDS = (
     "price_update", "mark_update", "feed_status", "clock_tick", "user_instruction", "venue_instruction", "lead",
     "checkpoint", "restored",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tests.reference.fills import Holding, Plan, Slices, fill_plan, holding_after, notional_of
 from tests.reference.markets import WINDOW_TICKS, Market
-from tests.reference.orders import reserve_of
+from tests.reference.orders import reserve_freed
 from tests.reference.state import Order, Position, State
 
 STEPS_MAX = 512
@@ -276,7 +276,7 @@ class Planner:
         held = self.maker_holding(maker)
         leverage = self.state.leverage_net(maker.account_id, market)
         plan = fill_plan(market, held, maker.sign, [(lots, price)], maker.fee_maker_ppm, leverage)
-        released = maker.reserved - reserve_of(self.state, maker, min(maker.uncovered, maker.lots_open - lots))
+        released = reserve_freed(self.state, maker, lots)
         if plan.close_lots and plan.close_alone < 0:
             return "margin_insufficient_at_fill", plan, released
         if not plan.open_lots:

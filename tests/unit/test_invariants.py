@@ -83,7 +83,7 @@ BENDS: dict[str, Bend] = {
     ", its orders": bend(account(7), "reserved_e6", 10**6),
     "reserves money although": bend(lambda: STATE["orders"][1], "reserved_e6"),
     "open interest": bend(lambda: STATE["markets"][0], "open_interest_lots"),
-    "lots add up": bend(lambda: STATE["positions"][int(STATE["account_links"][5]["net"][0])], "lots"),
+    "lots add up": bend(lambda: STATE["positions"][int(STATE["account_links"][5]["markets"]["net"][0])], "lots"),
     "less than nothing": bend(lambda: STATE["markets"][1], "ask_used_lots", -1),
     "funding of": bend(lambda: STATE["markets"][0], "funding_settled_ms", 10**15),
     "the first funding": bend(lambda: STATE["due"], "funding_us"),
@@ -96,7 +96,7 @@ BENDS: dict[str, Bend] = {
     "pending": bend(lambda: STATE, "positions_pending"),
     "rows live": bend(lambda: STATE["orders_table"], "live"),
     "reduce-only orders are bound": bend(
-        lambda: STATE["position_links"][int(STATE["account_links"][5]["net"][0])], "bound"
+        lambda: STATE["position_links"][int(STATE["account_links"][5]["markets"]["net"][0])], "bound"
     ),
     "lots of them rest": bend(lambda: order_of(reduce_only=1, status=1), "qty_lots", 10**4),
     "but closes it not": bend(lambda: order_of(reduce_only=1, status=1), "market_id"),
@@ -113,6 +113,8 @@ BENDS: dict[str, Bend] = {
     "lots uncovered": bend(lambda: STATE["market_links"][0], "uncovered_lots"),
     "expiry: 2 rows": bend(lambda: order_of(tif=4, price_ticks=590_000), "expires_us", -(10**18)),
     "deadman: row": bend(link(5), "heap_at"),
+    "requests are remembered": bend(lambda: STATE["request_queue"], 1),
+    "for too long": bend(lambda: STATE["requests"][1], "expires_us", -(10**15)),
     "ladders hold": bend(lambda: STATE["ladders"][0], "count"),
     "trailing stops follow": bend(lambda: order_of(kind=8), "active"),
     "was left alone": bend(lambda: STATE["markets"][0], "ask_ticks", -20_000),
