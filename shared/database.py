@@ -99,7 +99,7 @@ class Statements:
 
     async def abandon(self, task: "asyncio.Future[Any]") -> None:
         """Cut the connection, which ends the statement that waits on it."""
-        with contextlib.suppress(asyncpg.InterfaceError):
+        with contextlib.suppress(asyncpg.InterfaceError, asyncpg.InternalClientError):
             self.connection.terminate()
         with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.CancelledError):
             await asyncio.wait_for(task, 1.0)
@@ -163,7 +163,8 @@ class Database:
         try:
             yield Statements(connection, timeout_s or self.timeout_s)
         except (DatabaseDown, asyncio.CancelledError):
-            with contextlib.suppress(asyncpg.InterfaceError):  # it has left the pool already
+            # It has left the pool already.
+            with contextlib.suppress(asyncpg.InterfaceError, asyncpg.InternalClientError):
                 connection.terminate()
             raise
         finally:
@@ -235,8 +236,8 @@ def database_error(error: Exception) -> DatabaseError:
 
 @contextlib.contextmanager
 def errors_translated() -> Iterator[None]:
-    """Turn the driver's errors inside into ours."""
+    """Turn the driver's errors inside into ours; a connection that breaks as it is given back raises internal ones."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise database_error(error) from error

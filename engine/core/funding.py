@@ -50,13 +50,11 @@ def funding_next_set(state, market_row, next_ms):
 
 @kernel
 def funding_first(state):
-    """Return the row of the market whose funding is due first, lowest id on a tie; −1 when none has one."""
-    chosen = int64(-1)
-    for market_row in range(state.venue.markets_count):
-        due_ms = state.markets[market_row].funding_next_ms
-        if due_ms != 0 and due_ms * 1000 == state.due.funding_us:
-            return int64(market_row)
-    return chosen
+    """Return the row of the market whose funding is due first, lowest id on a tie; the caller knows that one is due."""
+    market_row = int64(0)
+    while state.markets[market_row].funding_next_ms * 1000 != state.due.funding_us:
+        market_row += 1
+    return market_row
 
 
 @kernel

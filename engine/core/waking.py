@@ -19,7 +19,7 @@ from engine.core import (
 )
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, PPM, ROW_NONE
-from shared.codes import CloseReason, MarketState, OrderKind, OrderStatus, ResultCode, Tif
+from shared.codes import CloseReason, MarketState, OrderKind, ResultCode, Tif
 
 OK = int(ResultCode.OK)
 
@@ -112,12 +112,9 @@ def hand_size(state):
 def order_wake(state, row):
     """Wake an order of its own size; its other leg ends only once it is accepted, and counts as its own till then."""
     sibling_row = orders.order_find(state, state.orders[row].oco_id)
-    counted_row = int64(ROW_NONE)
-    if sibling_row != ROW_NONE and state.orders[sibling_row].status == OrderStatus.RESTING:
-        counted_row = sibling_row
     state.orders[ORDER_IN_HAND] = state.orders[row]
     hand_size(state)
-    taking.take_load(state, int64(ORDER_IN_HAND), counted_row)
+    taking.take_load(state, int64(ORDER_IN_HAND), sibling_row)
     code = wake_judge(state)
     if code != OK:
         wake_fail(state, row, int64(CloseReason.TRIGGER_FAILED), code)

@@ -35,6 +35,11 @@ class Recomputed:
                     assert self.hashes[checkpoint[0]] == checkpoint[1:], f"checkpoint of {checkpoint[0]}"
                     self.checkpoints_right += 1
 
+    def read_on(self, venue: Venue, seq: int) -> None:
+        """Apply what the venue's log holds up to and with `seq`; nothing when the machine has read that far."""
+        if seq > self.machine.seq:
+            self.apply([entry for entry in venue.log_read(self.machine.seq + 1) if entry.seq <= seq])
+
 
 def venue_recompute(venue: Venue) -> Recomputed:
     """Return the machine at some end of the log after asserting that the live venue published exactly its events."""

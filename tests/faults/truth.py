@@ -233,13 +233,19 @@ def history_check(venue: Venue) -> dict[str, int]:
 
 
 def views_check(venue: Venue, again: Recomputed) -> int:
-    """Assert that every account's view is the state of a machine that read the log; return how many there are."""
+    """
+    Assert that every account's view is the state of a machine that read the log; return how many there are.
+
+    The venue runs on: a view may show what time has brought since, a funding, and the machine then reads on to there.
+    """
     states = again.machine.states
-    accounts = [row for row in core.accounts_of(states) if row["account_id"] >= ACCOUNT_FIRST]
-    for row in accounts:
-        account = row["account_id"]
+    accounts = [row["account_id"] for row in core.accounts_of(states) if row["account_id"] >= ACCOUNT_FIRST]
+    for account in accounts:
         with venue.streams() as streams:
             view = streams.hash_read(venue.keys.view_account(account))
+        again.read_on(venue, int(view["seq"]))
+        row = core.account_of(states, account)
+        assert row is not None
         said = orjson.loads(view["account"])
         assert Decimal(said["free"]) * 10**6 == row["free_e6"], account
         assert Decimal(said["reserved"]) * 10**6 == row["reserved_e6"], account

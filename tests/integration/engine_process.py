@@ -19,6 +19,7 @@ from shared.streams import AppendStatus, Fields, Keys, Streams
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PATIENCE_S = 90.0  # the first engine of a session may have to compile
 SESSION = b"test1"
+SLOT_US = 10_000_000  # of log time: the first entry in a new one is a keyframe
 
 
 class EngineProcess:
@@ -67,6 +68,7 @@ class Producer:
         self.keys = keys
         self.update_id = 0
         self.requests = 0
+        self.stamped_us = 0  # the time of the newest entry that was acknowledged
         self.ahead_us = 0  # how far the producers' clocks run ahead, so that a keyframe need not be waited for
         self.acknowledged: dict[int, bytes] = {}  # seq -> request id
 
@@ -75,20 +77,25 @@ class Producer:
         return now_us() + self.ahead_us
 
     def slot_skip(self) -> None:
-        """Let the log's time run on, a tick a second, into the next ten-second slot."""
-        for _ in range(11):
+        """Let the log's time run on, a tick a second, into the next ten-second slot and not into the one after it."""
+        slot = self.stamped_us // SLOT_US
+        while self.stamped_us // SLOT_US == slot:
             self.ahead_us += 1_000_000
             assert self.tick()
         time.sleep(0.1)  # room for the snapshot of this keyframe before the next
 
     def append(self, kind: str, body: dict[str, Any], session: bool = False) -> int:
         """Append one entry; return its seq, 0 when it is refused or unknown."""
-        fields: Fields = [(b"ts", b"%d" % self.now_us())]
+        stamp_us = self.now_us()
+        fields: Fields = [(b"ts", b"%d" % stamp_us)]
         if session:
             fields.append((b"session", SESSION))
         fields.append((kind.encode(), orjson.dumps(body)))
         appended = self.streams.append(self.keys, fields)
-        return appended.seq if appended.status is AppendStatus.ACCEPTED else 0
+        if appended.status is not AppendStatus.ACCEPTED:
+            return 0
+        self.stamped_us = stamp_us
+        return appended.seq
 
     def feed_open(self) -> int:
         """Append the feed's opening."""

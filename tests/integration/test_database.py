@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from shared.database import Database, DatabaseDown, DatabaseRefused, Statements
+from shared.database import Database, DatabaseDown, DatabaseRefused, Statements, errors_translated
 from tests.store_servers import proxied_postgres
 
 
@@ -152,6 +153,12 @@ def test_absent_server_is_down(tmp_path: Path) -> None:
             await database.migrate()
 
     scene(f"postgresql:///x?host={tmp_path}&user=x", work)
+
+
+def test_a_connection_that_breaks_as_it_is_given_back_is_down() -> None:
+    """What the driver calls its own fault happens when a server dies at the wrong moment; it ends no process."""
+    with pytest.raises(DatabaseDown, match="switch to state"), errors_translated():
+        raise asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress")
 
 
 def test_migrations_run_once(database_url: str, tmp_path: Path) -> None:

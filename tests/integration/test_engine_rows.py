@@ -61,8 +61,11 @@ def test_keyframes_of_ten_minutes_and_one_an_hour_stay(database_url):
     for seq, kind, age in ((1, "hour", "49 hours"), (2, "hour", "47 hours"), (3, "recent", "11 minutes"),
                            (4, "recent", "9 minutes")):  # fmt: skip
         run(database_url, lambda db, row=(seq, kind, age): db.execute(insert, VENUE, *row))
-    for seq in (5, 6):
-        run(database_url, lambda db, seq=seq: rows.snapshot_write(db, document(seq)))
+    run(database_url, lambda db: rows.snapshot_write(db, document(5)))
+    # Written as if in the hour to come: a full hour that passes now does not make the next one the first of its hour.
+    later = "UPDATE engine_keyframes SET created_at = created_at + interval '1 hour' WHERE seq = 5"
+    run(database_url, lambda db: db.execute(later))
+    run(database_url, lambda db: rows.snapshot_write(db, document(6)))
     kept = run(database_url, lambda db: db.fetch("SELECT seq, kind FROM engine_keyframes ORDER BY seq"))
     assert [(row["seq"], row["kind"]) for row in kept] == [(2, "hour"), (4, "recent"), (5, "hour"), (6, "recent")]
 
