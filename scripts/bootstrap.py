@@ -45,7 +45,7 @@ def main() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"  # a folder named `scripts` where the user stands must not win
     if arguments[:1] == ["test"]:
         os.environ["TIDEMARK_BOOTSTRAPPED"] = "1"
-        os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")  # hundreds of states, each soon gone: small pages are quicker
+        os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")  # many states, each soon gone
         os.chdir(REPOSITORY)
         # Once for a source, and before any test's own time counts: from the cache it takes a moment.
         subprocess.run([python, "-m", "engine.warm"], check=False)
