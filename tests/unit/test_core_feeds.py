@@ -50,6 +50,23 @@ def test_counters_count() -> None:
 
 
 @pytest.mark.parametrize(
+    ("bid", "ask", "ticks"),
+    [
+        ("59999.9", "60000.1", (599_999, 600_001)),
+        ("59999.99", "60000.1", (599_999, 600_001)),
+        ("59999.9", "60000.11", (599_999, 600_002)),
+        ("59999.99", "60000.11", (599_999, 600_002)),
+    ],
+)
+def test_a_quote_between_ticks_is_rounded_outward(bid: str, ask: str, ticks: tuple[int, int]) -> None:
+    """A bid goes down and an ask up to the grid, each only if it lies off it."""
+    engine = opened()
+    engine.apply("price_update", quote_body(engine, b=bid, a=ask))
+    market = row_of(engine, "markets")
+    assert (int(market["bid_ticks"]), int(market["ask_ticks"])) == ticks
+
+
+@pytest.mark.parametrize(
     ("price", "ticks"), [("60000.05", 600_000), ("60000.0501", 600_001), ("59999.95", 599_999), ("60000.04", 600_000)]
 )
 def test_a_mark_is_the_nearest_tick_half_down(price: str, ticks: int) -> None:
