@@ -19,7 +19,6 @@ from shared.streams import Keys, StreamsError
 
 VENUE_LENGTH = 10
 WAIT_S = 0.5
-DATABASE_TIMEOUT_S = 5.0
 NEW_LIFE = (
     "If the data of Redis was moved or replaced, stop everything and bring it back. To begin a new life, use a new"
     " folder and a new database: ./scripts/run --data FOLDER."

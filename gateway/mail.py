@@ -1,4 +1,4 @@
-"""Where mails go: the console and a folder of numbered files; nothing leaves the machine."""
+"""Where mails go: a folder of numbered files, in development the console too; nothing leaves the machine."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The instruments on offer: their parameters, as genesis stated them and later events changed them."""
+"""The configuration in force: the markets' parameters and the venue's, by genesis and by later events."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,5 +1,5 @@
 """
-Reading the views: an account's from the persister, a market's from the leading engine, an outcome with its cursor.
+Reading the views: accounts, outcomes and the configuration from the persister, markets from the leading engine.
 
 One reads one's own writes: a view behind what this gateway has seen for the account is waited for, then said to be
 behind. A view that is missing is a refusal, never zero.
@@ -76,11 +76,7 @@ class Views:
             orjson.loads(fields["account"]),
             _rows(fields, "position:"),
             _rows(fields, "order:"),
-            {
-                name.removeprefix("leverage:"): int(text)
-                for name, text in fields.items()
-                if name.startswith("leverage:")
-            },
+            _leverages(fields),
             max(seq, cursor[0]) if current else seq,
             None if current else wanted[0],
         )
@@ -143,7 +139,7 @@ def cursor_of_text(text: bytes | None) -> Position:
 
 
 def _leverages(fields: dict[str, str]) -> dict[str, int]:
-    """Return the leverage that the account has set, by market."""
+    """Return the leverages that the account has set, by market."""
     prefix = "leverage:"
     return {name[len(prefix) :]: int(text) for name, text in fields.items() if name.startswith(prefix)}
 

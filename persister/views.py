@@ -1,5 +1,5 @@
 """
-Events -> account views and outcomes in Redis, with the cursor in the same transaction.
+Events -> account views, outcomes and the configuration in Redis, with the cursor in the same transaction.
 
 Independent of Postgres. Nothing is trimmed yet, so a rebuild is a reading from the events' beginning: it happens when
 there is no cursor. A view that is missing is missing: readers say so and never show zero.

@@ -154,6 +154,8 @@ def venv_create(venv: Path) -> None:
     if venv.exists():
         if any(venv.iterdir()) and not (venv / "pyvenv.cfg").exists():
             raise SetupFailed(f"{venv} is no virtual environment; it is left alone")
+        if venv.is_symlink():
+            raise SetupFailed(f"{venv} leads to an environment that does not fit; remove the link")
         shutil.rmtree(venv)
     # Debian splits ensurepip away from Python; pip can then be lent by the machine's own.
     have_ensurepip = probe(base, "import ensurepip, venv")

@@ -1,5 +1,5 @@
 """
-Event records -> the bytes of events entries: canonical JSON, one entry's events in one chunk of at most 512; pure.
+Event records -> the bytes of events entries: canonical JSON, an entry's events in chunks of at most 512; pure.
 
 An event record carries its market's scales, so encoding needs nothing but the record and the market's name.
 """

@@ -60,6 +60,19 @@ def ledger(event: Words, market: str) -> str:
     )
 
 
+def _head(kind: str, event: Words, market: str) -> str:
+    """Return what every event about one position begins with."""
+    return f'{{"e":"{kind}","account":{event[ACCOUNT]},"market":"{market}","position_id":{get(event, "position_id")}'
+
+
+def _sums(event: Words) -> str:
+    """Return what a position has earned and cost so far."""
+    return (
+        f'"pnl_realised":"{money(event, "pnl_e6")}","fees":"{money(event, "fee_e6")}",'
+        f'"funding":"{money(event, "funding_e6")}"'
+    )
+
+
 def _child(event: Words, name: str) -> str:
     """Return a position's SL or TP, or nothing."""
     if not get(event, f"{name}_id"):
@@ -74,15 +87,13 @@ def _child(event: Words, name: str) -> str:
 def position_changed(event: Words, market: str) -> str:
     """Return the post-image of a position."""
     return (
-        f'{{"e":"position_changed","account":{event[ACCOUNT]},"market":"{market}",'
-        f'"position_id":{get(event, "position_id")},"kind":"{POSITIONS[get(event, "position_kind")]}",'
+        f'{_head("position_changed", event, market)},"kind":"{POSITIONS[get(event, "position_kind")]}",'
         f'"qty":"{qty(event, "qty_lots")}","leverage":{get(event, "leverage")}'
         f"{optional(event, 'price_entry', 'price_average_e4', average)}"
         f',"cost":"{money(event, "cost_e6")}","margin":"{money(event, "margin_e6")}"'
         f"{optional(event, 'price_liquidation', 'price_liquidation_ticks', price)}"
         f"{_child(event, 'take_profit')}{_child(event, 'stop_loss')}"
-        f',"pnl_realised":"{money(event, "pnl_e6")}","fees":"{money(event, "fee_e6")}",'
-        f'"funding":"{money(event, "funding_e6")}","opened_us":{get(event, "opened_us")}}}'
+        f',{_sums(event)},"opened_us":{get(event, "opened_us")}}}'
     )
 
 
@@ -90,22 +101,18 @@ def closed_position(event: Words, market: str) -> str:
     """Return the end of a position, with its whole life."""
     direction = "long" if get(event, "side") > 0 else "short"
     return (
-        f'{{"e":"closed_position","account":{event[ACCOUNT]},"market":"{market}",'
-        f'"position_id":{get(event, "position_id")},"kind":"{POSITIONS[get(event, "position_kind")]}",'
+        f'{_head("closed_position", event, market)},"kind":"{POSITIONS[get(event, "position_kind")]}",'
         f'"direction":"{direction}","qty":"{qty(event, "qty_lots")}",'
         f'"price_entry":"{average(event, "price_average_e4")}","price_exit":"{average(event, "price_exit_e4")}",'
-        f'"pnl_realised":"{money(event, "pnl_e6")}","fees":"{money(event, "fee_e6")}",'
-        f'"funding":"{money(event, "funding_e6")}",'
-        f'"reason":"{REASONS[get(event, "reason")]}","opened_us":{get(event, "opened_us")},'
-        f'"closed_us":{get(event, "closed_us")}}}'
+        f'{_sums(event)},"reason":"{REASONS[get(event, "reason")]}",'
+        f'"opened_us":{get(event, "opened_us")},"closed_us":{get(event, "closed_us")}}}'
     )
 
 
 def funding(event: Words, market: str) -> str:
     """Return what one position paid or received."""
     return (
-        f'{{"e":"funding","account":{event[ACCOUNT]},"market":"{market}",'
-        f'"position_id":{get(event, "position_id")},"rate":"{rate(event, "rate_ppb")}",'
+        f'{_head("funding", event, market)},"rate":"{rate(event, "rate_ppb")}",'
         f'"price_mark":"{price(event, "price_mark_ticks")}","amount":"{money(event, "amount_e6")}",'
         f'"due_ms":{get(event, "due_ms")}}}'
     )
@@ -114,8 +121,7 @@ def funding(event: Words, market: str) -> str:
 def liquidation(event: Words, market: str) -> str:
     """Return that a position is closed by force."""
     return (
-        f'{{"e":"liquidation","account":{event[ACCOUNT]},"market":"{market}",'
-        f'"position_id":{get(event, "position_id")},"order_id":{get(event, "order_id")},'
+        f'{_head("liquidation", event, market)},"order_id":{get(event, "order_id")},'
         f'"qty":"{qty(event, "qty_lots")}","price":"{price(event, "price_ticks")}",'
         f'"price_mark":"{price(event, "price_mark_ticks")}"}}'
     )
@@ -124,7 +130,6 @@ def liquidation(event: Words, market: str) -> str:
 def deficit(event: Words, market: str) -> str:
     """Return what the venue paid for a position that was worth less than nothing."""
     return (
-        f'{{"e":"deficit","account":{event[ACCOUNT]},"market":"{market}",'
-        f'"position_id":{get(event, "position_id")},"payer":"{COUNTERS[get(event, "counter")]}",'
+        f'{_head("deficit", event, market)},"payer":"{COUNTERS[get(event, "counter")]}",'
         f'"amount":"{money(event, "amount_e6")}"}}'
     )

@@ -26,10 +26,8 @@ KINDS = [kind.name.lower() for kind in OrderKind if kind and kind not in VENUES_
 STRANGER = "iceberg"  # what nobody has added
 SCENE = ["MARKET M1 tick=1 lot=1 leverage_max=20", "FEED up", "QUOTE M1 990/1010", "OPEN A1 OK"]
 VALUES = {"price": "1011", "price_trigger": "1005", "trail_ticks": "3"}
-BELOW = {
-    **VALUES,
-    "price_trigger": "985",
-}  # the bid is 990: a sell sleeps at one of the two, and would fire at the other
+# The bid is 990: a sell sleeps at one of the two triggers, and would fire at the other.
+BELOW = {**VALUES, "price_trigger": "985"}
 MOVES = ["M1 991/1009", "M1 1005/1015", "M1 991/1009", "M1 982/998"]
 Found = Callable[[dict[str, Any], int], Venue]
 

@@ -4,7 +4,7 @@ Closing a position by an order of its own: at the market as a taker, or whole ag
 
 from numpy import int64
 
-from engine.core import events, execution, matching, orders, taking
+from engine.core import brackets, events, execution, matching, orders, taking
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, ROW_NONE
 from shared.codes import CloseReason, OrderKind, OrderStatus, Stp, Tif
@@ -60,13 +60,13 @@ def taker_complete(state, reason):
 
 @kernel
 def delay_begin(state):
-    """Put the order in hand aside until the first quote after the market's taker delay; returns its row."""
+    """Put the order in hand aside until the first quote after the market's taker delay; tell it and its children."""
     order = state.orders[ORDER_IN_HAND]
     delay_ms = state.markets[int64(order.market_id) - 1].config.taker_delay_ms
     order.due_us = state.header.log_time_us + delay_ms * 1000
     row = orders.order_enter(state, int64(ORDER_IN_HAND), int64(OrderStatus.DELAYED))
     events.emit_order_changed(state, row)
-    return row
+    brackets.children_tell(state, row)
 
 
 @kernel

@@ -10,17 +10,14 @@ from numpy import int64
 from engine.core import accounts, closing, depth, events, events_venue, funding, sweep, tables, triggers
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
-from engine.core.validate_markets import config_copy
+from engine.core.validate_markets import ACCOUNTS, STARTING_BALANCE, config_copy
 from shared.codes import ACCOUNT_FIRST, CloseReason, LedgerReason, MarketState, OrderKind, TaskKind
 from shared.records import VENUE_PARAMETERS
 
 STAGE_ORDERS = 0
 STAGE_POSITIONS = 1
-STAGE_END = 2
 
-STARTING_BALANCE = 1 << VENUE_PARAMETERS.index("starting_balance")
 REQUEST_WINDOW = 1 << VENUE_PARAMETERS.index("request_window_ms")
-ACCOUNTS = 1 << VENUE_PARAMETERS.index("accounts_max")
 ORDERS = 1 << VENUE_PARAMETERS.index("orders_max")
 POSITIONS = 1 << VENUE_PARAMETERS.index("positions_max")
 REQUESTS = 1 << VENUE_PARAMETERS.index("requests_max")

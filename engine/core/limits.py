@@ -44,7 +44,6 @@ AHEAD = 16  # instructions of a batch that are looked at together
 STEPS_MAX = 512
 STEPS_CAPACITY = STEPS_MAX + 512  # the quote's own steps lie between
 MET_ORDERS_MAX = 30_000
-DEPTH_LEVELS_MAX = 50
 
 LAG_MINUTES = 10
 RESULTS_CAPACITY = 1_400
@@ -88,4 +87,4 @@ assert r.ACCOUNTS_MAX + 5 <= ACCOUNTS_CAPACITY
 assert r.ORDERS_MAX < ORDER_MET
 assert r.POSITIONS_MAX < POSITIONS_CAPACITY
 assert r.REQUESTS_MAX < REQUESTS_CAPACITY
-assert 10**10 * PRICE_TICKS_MAX < 10**17
+assert r.LOTS_UNIT_MAX * PRICE_TICKS_MAX < 10**17

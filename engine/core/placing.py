@@ -39,7 +39,6 @@ def order_place(state, command):
     elif ask.delayed != 0:
         children_begin(state, command)
         delayed_place(state)
-        brackets.children_tell(state, int64(ORDER_IN_HAND))
     else:
         if take.filled_lots > 0 or take.rest_lots > 0:
             children_begin(state, command)
@@ -165,7 +164,6 @@ def trade_create(state, command):
     if ask.delayed != 0:
         hand.qty_lots = state.taker.filled_lots
         delayed_place(state)
-        brackets.children_tell(state, int64(ORDER_IN_HAND))
         events.emit_account_changed(state, ask.account_row)
         return
     assert state.taker.position_kind == PositionKind.TICKET

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gateway import schemas
 from gateway.answers import outcome_answer
-from gateway.calls import Call
+from gateway.calls import Call, Handler
 from gateway.errors import Refusal
 from gateway.identity import request_id_fresh, request_id_of_order
 from gateway.instructions import Instruction
@@ -14,24 +14,28 @@ from gateway.schemas import Operation
 from shared.codes import ResultCode
 
 
-async def trade_create(call: Call) -> Response:
-    """Open a ticket position."""
-    return await send_body(call, schemas.TRADE_CREATE)
+def of_body(operation: Operation) -> Handler:
+    """Return the handler of an operation whose keys are the request's body."""
+
+    async def handler(call: Call) -> Response:
+        call.query()
+        return await send(call, operation, schemas.body_object(await call.body()))
+
+    handler.__name__ = operation.op
+    return handler
 
 
-async def trade_close(call: Call) -> Response:
-    """Close a ticket or net position."""
-    return await send_body(call, schemas.TRADE_CLOSE)
-
-
-async def order_place(call: Call) -> Response:
-    """Place an order on the net position."""
-    return await send_body(call, schemas.ORDER_PLACE)
-
-
-async def orders_send(call: Call) -> Response:
-    """Carry out several operations in one entry."""
-    return await send_body(call, schemas.BATCH)
+trade_create = of_body(schemas.TRADE_CREATE)
+trade_close = of_body(schemas.TRADE_CLOSE)
+order_place = of_body(schemas.ORDER_PLACE)
+orders_send = of_body(schemas.BATCH)
+triggers_set = of_body(schemas.TRIGGERS_SET)
+positions_close_all = of_body(schemas.POSITIONS_CLOSE_ALL)
+position_reverse = of_body(schemas.POSITION_REVERSE)
+margin_change = of_body(schemas.MARGIN_CHANGE)
+leverage_set = of_body(schemas.LEVERAGE_SET)
+deadman_set = of_body(schemas.DEADMAN_SET)
+account_reset = of_body(schemas.ACCOUNT_RESET)
 
 
 async def order_amend(call: Call) -> Response:
@@ -43,41 +47,6 @@ async def order_amend(call: Call) -> Response:
 async def order_amend_named(call: Call) -> Response:
     """Change one order by the caller's own name for it."""
     return await amend(call, dict(call.query("client_order_id")))
-
-
-async def positions_close_all(call: Call) -> Response:
-    """Close every position, or those of one market."""
-    return await send_body(call, schemas.POSITIONS_CLOSE_ALL)
-
-
-async def position_reverse(call: Call) -> Response:
-    """Turn a net position into its opposite."""
-    return await send_body(call, schemas.POSITION_REVERSE)
-
-
-async def margin_change(call: Call) -> Response:
-    """Add or remove a position's margin."""
-    return await send_body(call, schemas.MARGIN_CHANGE)
-
-
-async def leverage_set(call: Call) -> Response:
-    """Set the leverage of the net position in a market."""
-    return await send_body(call, schemas.LEVERAGE_SET)
-
-
-async def deadman_set(call: Call) -> Response:
-    """Set the dead-man's switch, or turn it off."""
-    return await send_body(call, schemas.DEADMAN_SET)
-
-
-async def account_reset(call: Call) -> Response:
-    """Bring the account back to the starting balance."""
-    return await send_body(call, schemas.ACCOUNT_RESET)
-
-
-async def triggers_set(call: Call) -> Response:
-    """Set or remove a position's take-profit and stop-loss."""
-    return await send_body(call, schemas.TRIGGERS_SET)
 
 
 async def order_cancel(call: Call) -> Response:
@@ -110,12 +79,6 @@ async def amend(call: Call, named: dict[str, Any]) -> Response:
     if body.keys() & {"order_id", "client_order_id"}:
         raise Refusal(ResultCode.FIELDS_EXCLUSIVE.name, {"fields": ["order_id", "client_order_id"]})
     return await send(call, schemas.ORDER_AMEND, named | body)
-
-
-async def send_body(call: Call, operation: Operation) -> Response:
-    """Send an operation whose keys are the request's body."""
-    call.query()
-    return await send(call, operation, schemas.body_object(await call.body()))
 
 
 async def send(call: Call, operation: Operation, body: dict[str, Any]) -> Response:

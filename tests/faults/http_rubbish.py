@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 MARKET = "BTC_USDC_PERP"
-JSON = "application/json"
 HUGE = "9" * 40
 
 CREATE, CLOSE = "/api/v1/trade/create", "/api/v1/trade/close"

@@ -36,7 +36,7 @@ def recording_make(path: Path, seed: int) -> Path:
     return path
 
 
-@pytest.mark.timeout(180)  # a cold compilation, and outages that may follow one another
+@pytest.mark.timeout(180)  # outages may follow one another
 def test_a_storm_leaves_no_difference(tmp_path: Path) -> None:
     """After kills of every process, answers, events, rows, views and state all tell the same story."""
     feed = recording_make(tmp_path / "walk.jsonl", seed=7)
