@@ -92,7 +92,6 @@ class TrailingMarket:
     def __init__(self, market_row: int = 0) -> None:
         self.states = allocate()
         self.row = market_row
-        self.portions = 0  # calls that the last release took
         self.plain = self.states.view(np.ndarray)[0]
         market_begin(self.states, market_row)
 
@@ -131,10 +130,8 @@ class TrailingMarket:
 
     def release(self) -> dict[int, tuple[int, int]]:
         """Release what fires, take it out of the ladders, and return {row: (peak, trigger)}."""
-        self.portions = 0
-        while self.fires():
-            market_release(self.states, self.row)
-            self.portions += 1
+        market_release(self.states, self.row)
+        assert not self.fires()
         fired = np.flatnonzero(self.plain["orders"]["active"][:8_192] == trailing.FIRED)
         released = {}
         for row in map(int, fired):

@@ -105,8 +105,7 @@ def triggers_fire(state, market_row):
     """Wake every trigger that fires; returns how many, or a large negative number when the buffer is full."""
     count = int64(0)
     while True:
-        while trailing.trailing_fires(state, market_row):
-            trailing.trailing_release(state, market_row)
+        trailing.trailing_release(state, market_row)
         row = triggers.trigger_next(state, market_row, int64(1))
         if row == ROW_NONE:
             row = triggers.trigger_next(state, market_row, int64(0))

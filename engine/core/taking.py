@@ -11,7 +11,7 @@ from engine.core import depth, margin, matching, orders, plans, reserves, tables
 from engine.core.integers import mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
 from engine.core.limits import PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
-from shared.codes import CloseReason, Liquidity, PositionKind, ResultCode, Stp, Tif
+from shared.codes import CloseReason, PositionKind, ResultCode, Stp, Tif
 
 OK = int(ResultCode.OK)
 SLIPPAGE_DEFAULT = -1  # ORDER.slippage_bps: none was given, the venue's holds
@@ -149,8 +149,7 @@ def rest_plan(state):
     take.rest_lots = 0
     take.rest_uncovered_lots = 0
     take.rest_reserve_e6 = 0
-    full = take.met_full != 0 and state.markets[take.market_row].config.liquidity == Liquidity.BOOK
-    if take.rests == 0 or take.cut != 0 or take.capped != 0 or full:
+    if take.rests == 0 or take.cut != 0 or take.capped != 0 or take.met_full != 0:
         return
     take.rest_lots = take.lots - take.filled_lots
     if take.reduce_only != 0:

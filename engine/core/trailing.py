@@ -33,7 +33,6 @@ from shared.codes import OrderKind, Side, TriggerBy
 
 TRAILS = 1  # order.active of what is in a set
 FIRED = 2  # of what was released
-RELEASE_MAX = 4_096  # orders released by one call: some milliseconds
 
 
 @kernel
@@ -129,16 +128,15 @@ def set_raise(trail_set, nodes, height):
 
 
 @kernel
-def set_release(state, trail_set, sign, height, room):
+def set_release(state, trail_set, sign, height):
     """
-    Release up to `room` orders that fire at a height, and return how many.
+    Release the orders that fire at a height.
 
     One walk upward from the deepest: a node is refreshed and judged when nothing below it fires any more.
     """
     nodes = state.trail_nodes
-    released = int64(0)
     at = int64(trail_set.root)
-    while at != NODE_NONE and released < room:
+    while at != NODE_NONE:
         node_pass(nodes, at)
         entry = nodes[at]
         if nodes[int64(entry.left)].best >= height:
@@ -153,15 +151,10 @@ def set_release(state, trail_set, sign, height, room):
             assert 1 <= order.price_trigger_ticks <= PRICE_TICKS_MAX
             triggers.order_push(state, at)
             at = node_unlink(trail_set, nodes, at)
-            released += 1
         else:
             node_refresh(nodes, at)
             at = int64(entry.parent)
-    while at != NODE_NONE:
-        node_refresh(nodes, at)
-        at = int64(nodes[at].parent)
     set_refresh(trail_set, nodes)
-    return released
 
 
 @kernel
@@ -274,16 +267,13 @@ def trailing_release(state, market_row):
     """
     Move what fires now into the ladder of stops, at its trigger: there ties are decided.
 
-    At most RELEASE_MAX orders a call: nothing may fire before `trailing_fires` says no.
-
     Writes: trail_sets, trail_nodes, ladders, nodes; orders.peak_ticks, .price_trigger_ticks, .active.
     """
-    room = int64(RELEASE_MAX)
     for number in range(TRAIL_SETS_COUNT):
         height = set_height(state.markets[market_row], number)
         trail_set = state.trail_sets[market_row * TRAIL_SETS_COUNT + number]
         if height <= trail_set.best and height != 0:
-            room -= set_release(state, trail_set, set_sign(number), height, room)
+            set_release(state, trail_set, set_sign(number), height)
 
 
 @kernel

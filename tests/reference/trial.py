@@ -85,8 +85,7 @@ def order_try(state: State, order: Order, sibling: Order | None = None) -> Trial
     walk = trial.walk
     trial.trimmed = walk.capped
     left = order.lots_open - walk.filled
-    tired = walk.tired and market.liquidity == "book"
-    if left and order.limited and order.tif in ("GTC", "GTD") and not walk.cut and not tired:
+    if left and order.limited and order.tif in ("GTC", "GTD") and not walk.cut and not walk.tired:
         trial.rest = left
         if order.reduce_only:
             trial.rest = min(left, room_left(state, order, walk, sibling))
