@@ -365,8 +365,7 @@ class EntryStage(IntEnum):
     NONE = 0
     DUE = 1
     COMMAND = 2
-    TASK = 3
-    SETTLE = 4
+    SETTLE = 3
 
 
 class TaskKind(IntEnum):

@@ -16,7 +16,7 @@ def market_begin(states, market_row):
     for row in range(market_row + 1):
         trailing.trailing_clear(state, np.int64(row))
         for number in range(LADDERS_COUNT):
-            ladder.ladder_clear(state.ladders[row * LADDERS_COUNT + number])
+            ladder.ladder_clear(state.ladders[row * LADDERS_COUNT + number], state.index_seed)
 
 
 @kernel.entry

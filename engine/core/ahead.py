@@ -123,7 +123,7 @@ def order_row_seen(state, row):
 @kernel
 def place_seen(state, market_row, record, ahead):
     """Read the root of the bucket where an order with the record's limit would rest; the descent begins there."""
-    if not 0 <= record.price_units < UNITS_MAX:
+    if not (0 <= record.price_units < UNITS_MAX and 0 <= record.price_e12 < E12):
         return
     ticks = (record.price_units * E12 + record.price_e12) // state.markets[market_row].config.tick_e12
     if not 0 < ticks <= PRICE_TICKS_MAX:

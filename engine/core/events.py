@@ -9,7 +9,7 @@ from numpy import int64
 
 from engine.core import margin, tables, trailing
 from engine.core.kernel import kernel
-from engine.core.limits import EVENTS_CAPACITY, EVENTS_STEP_MAX, PRICE_TICKS_MAX
+from engine.core.limits import EVENTS_CAPACITY, PRICE_TICKS_MAX
 from shared.codes import ACCOUNT_FIRST, EventKind, OrderKind, OrderStatus, ResultCode
 from shared.records import CLIENT_ID_WORDS
 
@@ -19,7 +19,7 @@ MARKET_NONE = -1
 @kernel
 def room(state):
     """Return whether one more step of an entry fits into the buffer."""
-    return state.events_count + EVENTS_STEP_MAX <= EVENTS_CAPACITY
+    return state.events_count <= state.events_room
 
 
 @kernel

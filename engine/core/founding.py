@@ -96,7 +96,7 @@ def market_begin(state, market_row, configs, config_row):
 def ladders_clear(state, market_row):
     """Make a market's ladders empty ones; also on restore."""
     for number in range(LADDERS_COUNT):
-        ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number])
+        ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number], state.index_seed)
     trailing.trailing_clear(state, market_row)
 
 

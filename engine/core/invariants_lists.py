@@ -8,7 +8,7 @@ from engine.core import limits
 from engine.core.inspect import account_row
 from engine.core.snapshot import requests_kept
 from shared.codes import ACCOUNT_FIRST, ACCOUNT_HOUSE, OrderStatus, PositionKind, Side
-from shared.records import MARKETS_CAPACITY
+from shared.records import MARKETS_CAPACITY, ORDERS_OPEN_MAX, TRIGGERS_OPEN_MAX
 
 BY_COUNT = (OrderStatus.RESTING, OrderStatus.DELAYED)
 
@@ -114,6 +114,8 @@ def _account_counts(state: Any, live: Live, found: list[str]) -> None:
         wrong = np.argwhere(told != expected)
         if len(wrong):
             found.append(f"account row {wrong[0][0]}: its {name} are not what its rows say ({len(wrong)} differ)")
+    if (links["orders_resting"] > ORDERS_OPEN_MAX).any() or (links["orders_dormant"] > TRIGGERS_OPEN_MAX).any():
+        found.append("an account has more live orders than any may have")
     pending = int(((wanted["opening"] > 0) & (wanted["net"] == 0)).sum()) + int(ticket.sum())
     if pending != int(state["positions_pending"]):
         found.append(f"{state['positions_pending']} positions are said to be pending, {pending} are")

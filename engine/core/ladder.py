@@ -34,9 +34,9 @@ def ladder_place(price_ticks, below):
 
 
 @kernel
-def node_weight(node):
-    """Return a number that looks random and depends on the node alone; it balances the treaps."""
-    mixed = ((node + 1) * 2_654_435_761) & (2**32 - 1)
+def node_weight(ladder, node):
+    """Return a number that looks random and depends on the node and the process alone; it balances the treaps."""
+    mixed = ((node + 1 + ladder.seed) * 2_654_435_761) & (2**32 - 1)
     mixed = ((mixed ^ (mixed >> 15)) * 668_265_263) & (2**32 - 1)
     return mixed ^ (mixed >> 13)
 
@@ -194,8 +194,8 @@ def ladder_insert(ladder, nodes, node, place, tie):
             nodes[parent].left = node
         else:
             nodes[parent].right = node
-        weight = node_weight(node)
-        while entry.parent != NODE_NONE and node_weight(int64(entry.parent)) > weight:
+        weight = node_weight(ladder, node)
+        while entry.parent != NODE_NONE and node_weight(ladder, int64(entry.parent)) > weight:
             node_rotate_up(ladder, nodes, bucket, node)
     ladder.count += 1
     if ladder.count == 1 or node_before(nodes, node, ladder.best_node):
@@ -211,8 +211,9 @@ def ladder_remove(ladder, nodes, node):
     bucket = int64(entry.place) >> BUCKET_SHIFT
     while entry.left != NODE_NONE or entry.right != NODE_NONE:
         lift = int64(entry.left)
-        if lift == NODE_NONE or (entry.right != NODE_NONE and node_weight(int64(entry.right)) < node_weight(lift)):
-            lift = int64(entry.right)
+        right = int64(entry.right)
+        if lift == NODE_NONE or (right != NODE_NONE and node_weight(ladder, right) < node_weight(ladder, lift)):
+            lift = right
         node_rotate_up(ladder, nodes, bucket, lift)
     child_replace(ladder, nodes, bucket, int64(entry.parent), node, NODE_NONE)
     entry.parent = NODE_NONE
@@ -288,8 +289,9 @@ def ladder_after(ladder, nodes, node):
 
 
 @kernel
-def ladder_clear(ladder):
+def ladder_clear(ladder, seed):
     """Make an allocated ladder an empty one; zero pages are not, because place 0 is a place."""
+    ladder.seed = seed
     ladder.best_node = NODE_NONE
     ladder.best_place = PRICE_WINDOW_TICKS
     ladder.count = 0

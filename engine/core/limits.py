@@ -67,6 +67,7 @@ TIMEOUT_MIN_MS = 5_000
 TIMEOUT_MAX_MS = 86_400_000
 BALANCE_E6_MAX = 10**15  # what an operator's credit may make of an account
 OUTSIDE_E6_MAX = 2**62  # what all credits together may have brought in: EXTERNAL's cell stays inside 64 bits
+LIFE_E6_MAX = 2**58  # notional that a position's averages remember: half of both is forgotten before it is passed
 AMOUNT_UNITS_MAX = 10**9  # USDC of one amount; keeps amount × leverage inside 64 bits
 MINUTE_US = 60_000_000
 SLIPPAGE_DEFAULT_BPS = 500
@@ -87,4 +88,4 @@ assert r.ACCOUNTS_MAX + 5 <= ACCOUNTS_CAPACITY
 assert r.ORDERS_MAX < ORDER_MET
 assert r.POSITIONS_MAX < POSITIONS_CAPACITY
 assert r.REQUESTS_MAX < REQUESTS_CAPACITY
-assert r.LOTS_UNIT_MAX * PRICE_TICKS_MAX < 10**17
+assert r.LOTS_UNIT_MAX * PRICE_TICKS_MAX < 10**17 < LIFE_E6_MAX // 2

@@ -100,7 +100,7 @@ def release_e6(state, row, lots):
     uncovered = min(state.order_links[row].uncovered_lots, left)
     leverage = orders.leverage_net(state, tables.account_row(int64(order.account_id)), market_row)
     kept_e6 = plans.reserve_e6(
-        state.markets[market_row], uncovered, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
+        state.markets[market_row], uncovered, int64(order.price_ticks), leverage, orders.fee_reserve_ppm(order)
     )
     return max(int64(0), order.reserved_e6 - kept_e6)
 

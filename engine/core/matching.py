@@ -298,6 +298,7 @@ def user_step(state, row, left):
     if not user_allowed(state, account_row):
         take.users = 0
         take.met_full = 1
+        quote_undo(state)
         return
     if account_row == take.account_row:
         own_meet(state, row)

@@ -45,6 +45,12 @@ def may_open(order):
 
 
 @kernel
+def fee_reserve_ppm(order):
+    """Return the rate of the fee that an order holds back while it rests: the higher of its two."""
+    return max(int64(order.fee_maker_ppm), int64(order.fee_taker_ppm))
+
+
+@kernel
 def leverage_net(state, account_row, market_row):
     """Return the leverage of an account's net position in a market: what it set, or 10, within the market's highest."""
     stored = int64(state.accounts[account_row].leverage[market_row])
@@ -99,8 +105,6 @@ def order_find(state, order_id):
 @kernel
 def position_find(state, position_id):
     """Return the row of a position, or ROW_NONE."""
-    if position_id == 0:
-        return int64(ROW_NONE)
     return tables.index_find(state.positions_index, state.index_seed, position_id, int64(0), int64(0))
 
 

@@ -10,7 +10,7 @@ from numpy import int64
 from engine.core import events, ledger, orders, tables, triggers
 from engine.core.integers import mul_div_ceil
 from engine.core.kernel import kernel
-from engine.core.limits import ROW_NONE
+from engine.core.limits import LIFE_E6_MAX, ROW_NONE
 from shared.codes import (
     ACCOUNT_FEES,
     ACCOUNT_HOUSE,
@@ -238,6 +238,9 @@ def close_commit(state, plan, order_row, position_row, side_sign, reason):
     ledger.pnl_book(state, account_row, position_row, plan.pnl_e6, order_id)
     fee_pay(state, plan, order_row, account_row, position_row)
     lots_add(state, market_row, position_row, side_sign * plan.close_lots)
+    if position.exit_e6 + plan.close_e6 > LIFE_E6_MAX:
+        position.exit_lots //= 2
+        position.exit_e6 //= 2
     position.exit_lots += plan.close_lots
     position.exit_e6 += plan.close_e6
     position.pnl_e6 += plan.pnl_e6
@@ -269,6 +272,9 @@ def open_commit(state, plan, order_row, position_row, kind, leverage, position_i
     ledger.margin_add(state, account_row, position_row, plan.margin_in_e6 + plan.open_loss_e6, order.order_id)
     trade_legs(state, market_row, position_row, side_sign, plan.open_e6)
     lots_add(state, market_row, position_row, side_sign * plan.open_lots)
+    if position.entry_e6 + plan.open_e6 > LIFE_E6_MAX:
+        position.entry_lots //= 2
+        position.entry_e6 //= 2
     position.entry_lots += plan.open_lots
     position.entry_e6 += plan.open_e6
     triggers.threshold_push(state, position_row)

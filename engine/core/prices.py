@@ -313,7 +313,7 @@ def fresh(state, market_row):
     market = state.markets[market_row]
     if header.feed_status != FeedStatus.UP or state.feeds[market_row].candidate_count > 0:
         return False
-    if market.quote_us == 0 or market.quote_term != header.feed_term:
+    if market.quote_term != header.feed_term:
         return False
     age_max_ms = header.feed_price_age_max_ms
     if age_max_ms == 0:
@@ -322,7 +322,7 @@ def fresh(state, market_row):
     quote_age_us = header.log_time_us - market.quote_us
     if quote_age_us < age_max_us:
         return True
-    if market.mark_us == 0 or header.log_time_us - market.mark_us >= age_max_us:
+    if header.log_time_us - market.mark_us >= age_max_us:
         return False
     mid_x2 = market.bid_ticks + market.ask_ticks
     near = abs(2 * market.mark_ticks - mid_x2) * PPM <= market.config.fee_taker_ppm * mid_x2

@@ -87,7 +87,7 @@ def reserves_due_e6(state, account_row, market_row, leverage):
             covered = min(cover, open_lots)
             cover -= covered
             total += plans.reserve_e6(
-                market, open_lots - covered, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
+                market, open_lots - covered, int64(order.price_ticks), leverage, orders.fee_reserve_ppm(order)
             )
             row = openly_after(state, row, market_row, side)
     return total
@@ -145,7 +145,7 @@ def side_refresh(state, account_row, market_row, side, cover_lots):
         if not stands:
             orders.uncovered_set(state, row, uncovered_lots)
             due_e6 = plans.reserve_e6(
-                market, uncovered_lots, int64(order.price_ticks), leverage, int64(order.fee_taker_ppm)
+                market, uncovered_lots, int64(order.price_ticks), leverage, orders.fee_reserve_ppm(order)
             )
             if due_e6 != order.reserved_e6:
                 ledger.reserve(state, account_row, row, due_e6 - order.reserved_e6)

@@ -1,8 +1,8 @@
 """
 Everything that a changed market sets off: delayed orders, resting orders, triggers, liquidations, until nothing fires.
 
-Levels, not edges: what fires is read from the state alone, so an entry whose events fill the buffer is simply gone on
-with in the next call. Source: docs/risk.md#settling
+Levels, not edges: what fires is read from the state, so an entry whose events fill the buffer goes on in the next call
+with the step it was in (`settle_step`). Source: docs/risk.md#settling
 """
 
 from numpy import int64
@@ -12,7 +12,10 @@ from engine.core.kernel import kernel
 from engine.core.limits import LADDERS_COUNT, ROW_NONE
 from shared.codes import MarketState
 
-FULL = -(2**40)  # of a count: the events buffer is full
+# settle_step: where the market in hand goes on when the events buffer was full.
+RESTING = 0  # delayed and resting orders
+TRIGGERS = 1
+LIQUIDATIONS = 2
 
 
 @kernel
@@ -24,13 +27,8 @@ def settle(state):
         if not anything_fires(state, market_row) or not tradable(state, market_row):
             state.touched &= ~(int64(1) << market_row)
             state.market_links[market_row].quoted = 0
-            state.settle_step = 0
-            continue
-        if not events.room(state):
-            return False
-        state.touched &= ~(int64(1) << market_row)
-        if not market_fire(state, market_row):
-            state.touched |= int64(1) << market_row
+            state.settle_step = RESTING
+        elif not market_fire(state, market_row):
             return False
     return True
 
@@ -44,14 +42,20 @@ def tradable(state, market_row):
 @kernel
 def anything_fires(state, market_row):
     """Return whether anything waits for the market as it stands; the whole cost of a quiet tick."""
+    return (
+        dormant_fires(state, market_row)
+        or resting_next(state, market_row) != ROW_NONE
+        or delayed_due(state, market_row) != ROW_NONE
+    )
+
+
+@kernel
+def dormant_fires(state, market_row):
+    """Return whether a trigger, a trailing stop or a liquidation threshold of a market fires."""
     for number in range(triggers.QUOTE_SELL, LADDERS_COUNT):
         if triggers.ladder_fires(state, market_row, int64(number)):
             return True
-    return (
-        resting_next(state, market_row) != ROW_NONE
-        or trailing.trailing_fires(state, market_row)
-        or delayed_due(state, market_row) != ROW_NONE
-    )
+    return trailing.trailing_fires(state, market_row)
 
 
 @kernel
@@ -76,7 +80,7 @@ def resting_next(state, market_row):
 @kernel
 def market_fire(state, market_row):
     """Fire what fires in one market, step by step; False when the buffer is full before the end."""
-    if state.settle_step == 0:
+    if state.settle_step == RESTING:
         row = delayed_due(state, market_row)
         while row != ROW_NONE:
             if not events.room(state):
@@ -90,42 +94,41 @@ def market_fire(state, market_row):
                 return False
             execution.resting_fill(state, row)
             row = resting_next(state, market_row)
-        state.settle_step = 1
-    fired = True
-    while fired:
-        fired = triggers_fire(state, market_row) + liquidations_fire(state, market_row)
-        if fired < 0:
+        state.settle_step = TRIGGERS
+    while dormant_fires(state, market_row):
+        if state.settle_step == TRIGGERS:
+            if not triggers_fire(state, market_row):
+                return False
+            state.settle_step = LIQUIDATIONS
+        if not liquidations_fire(state, market_row):
             return False
-    state.settle_step = 0
+        state.settle_step = TRIGGERS
+    state.settle_step = RESTING
     return True
 
 
 @kernel
 def triggers_fire(state, market_row):
-    """Wake every trigger that fires; returns how many, or a large negative number when the buffer is full."""
-    count = int64(0)
+    """Wake every trigger that fires; False when the buffer is full before the end."""
     while True:
         trailing.trailing_release(state, market_row)
         row = triggers.trigger_next(state, market_row, int64(1))
         if row == ROW_NONE:
             row = triggers.trigger_next(state, market_row, int64(0))
         if row == ROW_NONE:
-            return count
+            return True
         if not events.room(state):
-            return int64(FULL)
+            return False
         waking.trigger_execute(state, row)
-        count += 1
 
 
 @kernel
 def liquidations_fire(state, market_row):
-    """Liquidate every position that its threshold shows; returns as `triggers_fire` does."""
-    count = int64(0)
+    """Liquidate every position that its threshold shows; False when the buffer is full before the end."""
     row = liquidation.liquidation_next(state, market_row)
     while row != ROW_NONE:
         if not events.room(state):
-            return int64(FULL)
+            return False
         liquidation.liquidate(state, row)
-        count += 1
         row = liquidation.liquidation_next(state, market_row)
-    return count
+    return True

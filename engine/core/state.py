@@ -80,6 +80,7 @@ MARKET_LINK = np.dtype(
 NODE = np.dtype([("tie", np.int64), ("place", np.int32), ("left", np.int32), ("right", np.int32), ("parent", np.int32)])
 LADDER = np.dtype(
     [
+        ("seed", np.int64),  # of this process: nobody can aim at a shape of the treaps
         ("best_place", np.int64),  # smallest place held; PRICE_WINDOW_TICKS when empty
         ("best_node", np.int64),
         ("count", np.int64),
@@ -138,7 +139,7 @@ PLAN = np.dtype(
     ]
 )
 
-# What a taker wants, and what its walk through the book found: see walk.py.
+# What a taker wants, and what its walk through the book found: see matching.py.
 TAKE = np.dtype(
     [
         ("market_row", np.int64),
@@ -159,6 +160,7 @@ TAKE = np.dtype(
         ("money_e6", np.int64),  # the most it may cost; 0 no bound
         ("leverage", np.int64),
         ("fee_taker_ppm", np.int64),
+        ("fee_reserve_ppm", np.int64),
         ("except_row", np.int64),  # an order whose reserve and lots count as its own
         # found
         ("steps_count", np.int64),
@@ -275,9 +277,10 @@ STATE = np.dtype(
         ("touched", np.int64),  # bit of each market whose settle is due
         ("entry_stage", np.int64),  # EntryStage of an entry that goes on in the next call
         ("entry_part", np.int64),  # of a batch: the command that is next; −1 before the command itself
-        ("settle_step", np.int64),  # of the market that is being settled: 1 when its resting orders are done
+        ("settle_step", np.int64),  # of the market that is being settled: see settle.py
         ("entry_events", np.int64),  # events of the entry in hand
         ("events_count", np.int64),
+        ("events_room", np.int64),  # the most there may be when one more step begins; tests lower it
         ("plan", PLAN),
         ("plan_maker", PLAN),
         ("taker", TAKE),
@@ -339,4 +342,5 @@ def allocate() -> np.ndarray:
     states = np.zeros(1, STATE)
     # Python's own hash seed, new in every process unless it was fixed.
     states["index_seed"] = hash("tidemark") & 0x7FFFFFFF
+    states["events_room"] = limits.EVENTS_CAPACITY - limits.EVENTS_STEP_MAX
     return states if kernel.JIT else states.view(np.recarray)

@@ -10,8 +10,8 @@ from numpy import int64
 from engine.core import depth, margin, matching, orders, plans, reserves, tables
 from engine.core.integers import mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
-from engine.core.limits import PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
-from shared.codes import CloseReason, PositionKind, ResultCode, Stp, Tif
+from engine.core.limits import ORDER_IN_HAND, PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
+from shared.codes import CloseReason, OrderStatus, PositionKind, ResultCode, Stp, Tif
 
 OK = int(ResultCode.OK)
 SLIPPAGE_DEFAULT = -1  # ORDER.slippage_bps: none was given, the venue's holds
@@ -70,6 +70,7 @@ def take_load(state, row, except_row):
     take.stp = int64(order.stp) if order.stp != 0 else int64(Stp.CANCEL_TAKER)
     take.money_e6 = order.money_e6
     take.fee_taker_ppm = int64(order.fee_taker_ppm)
+    take.fee_reserve_ppm = orders.fee_reserve_ppm(order)
     take.except_row = except_row
     take.position_id_new = 0
     take_position_load(state, row)
@@ -160,7 +161,7 @@ def rest_plan(state):
     left = reserves.cover_left_lots(state, take.account_row, take.market_row, side, take.lots_after, take.except_row)
     take.rest_uncovered_lots = take.rest_lots - min(take.rest_lots, left)
     take.rest_reserve_e6 = plans.reserve_e6(
-        state.markets[take.market_row], take.rest_uncovered_lots, take.bound_ticks, take.leverage, take.fee_taker_ppm
+        state.markets[take.market_row], take.rest_uncovered_lots, take.bound_ticks, take.leverage, take.fee_reserve_ppm
     )
 
 
@@ -168,6 +169,32 @@ def rest_plan(state):
 def take_margin_judge(state):
     """
     Return the margin rule or limit that stands against an order in hand, whose walk is done.
+
+    Codes:  those of `opening_judge`, ORDERS_OPEN_MAX.
+    """
+    code = opening_judge(state)
+    if code == OK and state.taker.rest_lots > 0:
+        code = rest_room_judge(state)
+    return code
+
+
+@kernel
+def rest_room_judge(state):
+    """Return ORDERS_OPEN_MAX when the account has no room for an order that would rest, its own place not counted."""
+    take = state.taker
+    hand = state.orders[ORDER_IN_HAND]
+    count = int64(state.account_links[take.account_row].orders_resting)
+    count -= int64(hand.status == OrderStatus.RESTING or hand.status == OrderStatus.DELAYED)
+    other = state.orders[take.except_row]
+    if take.except_row != ROW_NONE and other.order_id != hand.order_id:
+        count -= int64(other.status == OrderStatus.RESTING)
+    return int64(ResultCode.ORDERS_OPEN_MAX) if count >= state.venue.orders_open_max else int64(OK)
+
+
+@kernel
+def opening_judge(state):
+    """
+    Return the margin rule or limit that what an order in hand opens, or would open later, breaks.
 
     Codes:  LEVERAGE_ABOVE_TIER, MARGIN_INSUFFICIENT, WOULD_BE_LIQUIDATED, NOTIONAL_ABOVE_MAX, OPEN_INTEREST_ABOVE_MAX.
     """
@@ -207,6 +234,8 @@ def exposure_judge(state, held_lots):
     exposure = held_lots + links.markets[take.market_row].ticket_lots
     if take.position_kind == PositionKind.TICKET:
         exposure += abs(reserves.net_lots(state, take.account_row, take.market_row))
+        side = side_of_take(state)
+        exposure += reserves.resting_lots(state, take.account_row, take.market_row, side, int64(ROW_NONE))
     if exposure > market.config.order_lots_max:
         return int64(ResultCode.NOTIONAL_ABOVE_MAX)
     waiting = state.market_links[take.market_row].uncovered_lots

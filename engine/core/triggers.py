@@ -119,8 +119,10 @@ def order_drop(state, order_row):
 def threshold_push(state, position_row):
     """Put an isolated user position's liquidation threshold into its ladder, if it has one."""
     position = state.positions[position_row]
+    if position.account_id < ACCOUNT_FIRST:
+        return
     threshold = margin.threshold_ticks(state, position_row)
-    if threshold == 0 or position.account_id < ACCOUNT_FIRST:
+    if threshold == 0:
         return
     number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
     row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]
@@ -132,8 +134,10 @@ def threshold_push(state, position_row):
 def threshold_drop(state, position_row):
     """Take a position's threshold out of its ladder; call it before lots, cost or margin change."""
     position = state.positions[position_row]
+    if position.account_id < ACCOUNT_FIRST:
+        return
     threshold = margin.threshold_ticks(state, position_row)
-    if threshold == 0 or position.account_id < ACCOUNT_FIRST:
+    if threshold == 0:
         return
     number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
     row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]

@@ -68,6 +68,10 @@ class EngineVenue:
         settings = {key: value for key, value in first.items() if key != "markets"}
         self.engine = Engine(markets=first["markets"], ts_us=ts_us, **settings)
 
+    def crowd(self) -> None:
+        """Leave room for the events of one step at a time: every entry is gone on with after each."""
+        self.engine.states["events_room"] = 0
+
     def apply(self, kind: str, body: dict[str, Any], ts_us: int, session: str = "") -> list[dict[str, Any]]:
         """Apply one entry as raw fields and return its events."""
         text = json.dumps(body, separators=(",", ":")).encode()
@@ -77,10 +81,11 @@ class EngineVenue:
         return self.engine.apply_raw(fields, ts_us)
 
     def restored(self) -> "EngineVenue":
-        """Return another venue whose engine was restored from a snapshot of this one."""
+        """Return another venue whose engine was restored from a snapshot of this one, and goes on step by step."""
         other = object.__new__(EngineVenue)
         other.engine = self.engine.restored()
         assert other.engine.state_hash() == self.engine.state_hash()
+        other.crowd()
         return other
 
 

@@ -2,6 +2,8 @@
 The scenario tables, on the engine and on the twin; together they reach every result, event and reason.
 """
 
+from typing import Any
+
 import pytest
 
 from shared.codes import CloseReason, EventKind, ResultCode
@@ -26,6 +28,18 @@ def test_scenario_on_engine(scenario: Scenario) -> None:
     runner.run()
     assert isinstance(runner.venue, EngineVenue)
     assert runner.venue.engine.invariants() == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_scenario_step_by_step(scenario: Scenario) -> None:
+    """All comes out the same when the events buffer is full after every step of an entry."""
+
+    def crowded(first: dict[str, Any]) -> EngineVenue:
+        venue = EngineVenue(first, START_US)
+        venue.crowd()
+        return venue
+
+    Runner(scenario, crowded).run()
 
 
 def test_a_wrong_value_is_noticed() -> None:

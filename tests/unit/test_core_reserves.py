@@ -59,7 +59,8 @@ def resting_of(state: Any, account_id: int, market_row: int) -> list[Resting]:
         order = state["orders"][row]
         if (order["account_id"], order["market_id"], order["reduce_only"]) == (account_id, market_row + 1, 0):
             lots = int(order["qty_lots"]) - int(order["qty_filled_lots"])
-            found.append(Resting(row, int(order["side"]), lots, int(order["price_ticks"]), int(order["fee_taker_ppm"])))
+            fee_ppm = max(int(order["fee_maker_ppm"]), int(order["fee_taker_ppm"]))
+            found.append(Resting(row, int(order["side"]), lots, int(order["price_ticks"]), fee_ppm))
     return found
 
 

@@ -14,7 +14,7 @@ NODES = 3_000
 @kernel.entry
 def ladder_clear(row):
     """Call the kernel from Python."""
-    ladder.ladder_clear(row)
+    ladder.ladder_clear(row, 12_345)
 
 
 @kernel.entry
