@@ -24,8 +24,8 @@ from shared.codes import BatchStatus, EventKind, ResultCode
 ACCOUNT_FIRST = 100
 MAKER_ORDERS = 50  # resting orders of one account, about
 TAKERS = 100
-REQUEST_WINDOW_MS = 100  # log time runs a microsecond a command: so many thousand ids are remembered, and forgotten
-LIMITS = {"starting_balance": "1000000", "request_window_ms": REQUEST_WINDOW_MS}
+STEP_US = 50  # of log time a command: 100 000 ids are remembered at a time, and forgotten one by one
+LIMITS = {"starting_balance": "1000000", "request_window_ms": 5_000}
 
 
 @dataclass
@@ -55,8 +55,7 @@ class BookVenue(BenchVenue):
         self.makers = -(-resting // MAKER_ORDERS) + 1
         self._one("genesis", orjson.dumps(_genesis(liquidity)), session=False)
         self._one("feed_status", b'{"status":"up","source":"bench"}')
-        body = b'{"A":"1000","B":"1000","E":%d,"T":1,"a":"60000.1","b":"59999.9","e":"bookTicker","s":"%s","u":1}'
-        self._one("price_update", body % (self.ts_us, MARKET.encode()))
+        self._renew()
         self._accounts(self.makers + TAKERS)
         place = b'"op":"order_place","market":"%s","side":"buy","kind":"limit","qty":"1","price":"1"}' % MARKET.encode()
         self._templates = {
@@ -66,17 +65,25 @@ class BookVenue(BenchVenue):
         self._templates[streams.TAKE] = self._templates[streams.PLACE]
         self.taken = 0
 
+    def _renew(self) -> None:
+        """Tick and quote, so that log time may run on and prices stay fresh."""
+        self.update_id += 1
+        self._one("clock_tick", b"{}", session=False)
+        body = b'{"A":"1000","B":"1000","E":%d,"T":1,"a":"60000.1","b":"59999.9","e":"bookTicker","s":"%s","u":%d}'
+        self._one("price_update", body % (self.ts_us, MARKET.encode(), self.update_id))
+
     def prepare(self, rows: np.ndarray) -> int:
-        """Fill the batch with rows of a stream; returns how many."""
+        """Renew the prices, then fill the batch with rows of a stream; returns how many."""
+        self._renew()
         count = len(rows)
         kinds, ids, sides, ticks, lots = rows.T
         records = self.batch.commands[:count]
         for kind, template in self._templates.items():
             records[kinds == kind] = template
         records["seq"] = core.header(self.states)["seq"] + 1 + np.arange(count)
-        records["ts_us"] = self.ts_us + 1 + np.arange(count)
+        records["ts_us"] = self.ts_us + STEP_US * (1 + np.arange(count))
         records["request_lo"] = self.request + 1 + np.arange(count)
-        self.ts_us += count
+        self.ts_us += STEP_US * count
         self.request += count
         takes, cancels = kinds == streams.TAKE, kinds == streams.CANCEL
         # A taker gives back what it took with the next order: pairs share an account.

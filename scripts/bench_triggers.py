@@ -25,7 +25,7 @@ ACCOUNT_FIRST = 100
 ACCOUNT_TRIGGERS = 1_000
 TRAIL_TICKS = (1_000, 60_000)
 TRAIL_PPM = (2_000, 100_000)
-LIMITS = {"triggers_open_max": ACCOUNT_TRIGGERS, "starting_balance": "1000000", "request_window_ms": 1}
+LIMITS = {"triggers_open_max": ACCOUNT_TRIGGERS, "starting_balance": "1000000", "request_window_ms": 5_000}
 
 
 class TriggerVenue(BenchVenue):
@@ -53,6 +53,7 @@ class TriggerVenue(BenchVenue):
         batches = -(-count // CHUNK)
         for at in range(0, count, CHUNK):
             part = min(CHUNK, count - at)
+            self._wait(10)
             self.quote(np.array([streams.MIDDLE_TICKS + (batches - at // CHUNK if kind == "trailing" else -1)]))
             records = self._stops(stops[at : at + part]) if kind == "stop" else self._trailing(part)
             records["account"] = ACCOUNT_FIRST + (at + np.arange(part)) // ACCOUNT_TRIGGERS
@@ -90,7 +91,7 @@ class TriggerVenue(BenchVenue):
     def quote(self, bids: np.ndarray) -> float:
         """Apply quotes of these bids, two ticks wide; returns the seconds of one. Nothing may fire."""
         elapsed = 0.0
-        self.ts_us += 2_000  # past the memory of requests
+        self.ts_us += 1
         body = b'{"A":"1","B":"1","E":%d,"T":1,"a":"1","b":"1","e":"bookTicker","s":"%s","u":1}'
         fields = [(b"ts", b"%d" % self.ts_us), (b"session", b"bench")]
         fields.append((b"price_update", body % (self.ts_us, MARKET.encode())))

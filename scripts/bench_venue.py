@@ -106,11 +106,15 @@ class BenchVenue:
         self.request += count
         return records
 
-    def _tick(self, seconds: int) -> None:
-        """Move log time on by a tick and the one that confirms it, so that requests are forgotten; renew the quote."""
+    def _wait(self, seconds: int) -> None:
+        """Move log time on by a tick and the one that confirms it, so that requests are forgotten."""
         for step_us in ((seconds - 1) * 1_000_000, 1_000_000):
             self.ts_us += step_us
             self._one("clock_tick", b"{}", session=False)
+
+    def _tick(self, seconds: int) -> None:
+        """Wait, and renew the quote."""
+        self._wait(seconds)
         self._quotes(np.zeros(1, np.int64))
 
     def minutes_pass(self) -> None:

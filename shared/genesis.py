@@ -33,7 +33,7 @@ VENUE_DEFAULT: dict[str, Any] = {
 
 # Lowest and highest of each whole number that a venue states.
 VENUE_BOUNDS = {
-    "request_window_ms": (1, 86_400_000),
+    "request_window_ms": (5_000, 86_400_000),  # as long as an instruction may be late, or it could run twice
     "accounts_max": (1, r.ACCOUNTS_MAX),
     "orders_max": (1, r.ORDERS_MAX),
     "positions_max": (1, r.POSITIONS_MAX),

@@ -25,7 +25,8 @@ MARKETS: list[dict[str, Any]] = [
 ]  # fmt: skip
 # About where each market trades, in money.
 PRICES = {"BTC_USDC_PERP": 64_000.0, "SOL_USDC_PERP": 150.0, "ODD_USDC_PERP": 200.0, "DUST_USDC_PERP": 0.3,
-          "WIDE_USDC_PERP": 120.0, "EDGE_USDC_PERP": 40.0, "TINY_USDC_PERP": 0.04, "HIGH_USDC_PERP": 83.5}  # fmt: skip
+          "WIDE_USDC_PERP": 120.0, "EDGE_USDC_PERP": 40.0, "TINY_USDC_PERP": 0.04, "HIGH_USDC_PERP": 83.5,
+          "PEAK_USDC_PERP": 7_000_000.0}  # fmt: skip
 MODES = ("quote", "quote_sized", "book")
 
 
@@ -47,8 +48,8 @@ def genesis_body(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.12:
         body["positions_max"] = len(markets) + chance.choice([1, 2, 4])
     if chance.random() < 0.2:
-        body["request_window_ms"] = chance.choice([1, 5_000, 30_000])
-    if chance.random() < (0.4 if body.get("request_window_ms") == 1 else 0.03):
+        body["request_window_ms"] = chance.choice([5_000, 5_000, 30_000])
+    if chance.random() < (0.4 if body.get("request_window_ms") == 5_000 else 0.03):
         body["requests_max"] = chance.choice([3, 8, 30])
     if chance.random() < 0.3:
         body["accounts_max"] = chance.choice([2, 4, 6])
@@ -61,10 +62,16 @@ def giants_body() -> dict[str, Any]:
     return {"markets": [market], "starting_balance": "3000000", "insurance_balance": "100000"}
 
 
-def crowd_body(chance: random.Random) -> dict[str, Any]:
+def turnover_body() -> dict[str, Any]:
+    """Return a configuration in which one position can turn over more money than its sums may hold."""
+    market = {"market": "PEAK_USDC_PERP", "tick": "1", "lot": "1", "leverage_max": 20, "liquidity": "quote"}
+    return {"markets": [market], "starting_balance": "90000000000", "accounts_max": 6}
+
+
+def crowd_body(chance: random.Random, sized: bool) -> dict[str, Any]:
     """Return a configuration in which accounts may have more orders in the book than one taker can meet."""
     market = {"market": "SOL_USDC_PERP", "tick": "0.01", "lot": "0.01", "leverage_max": 50, "notional_min": "0"}
-    market["liquidity"] = chance.choice(MODES)
+    market["liquidity"] = "quote_sized" if sized else chance.choice(MODES)
     return {"markets": [market], "starting_balance": "3000000", "orders_open_max": 1_000, "triggers_open_max": 1_000}
 
 

@@ -50,12 +50,60 @@ def interest_fill(history: "History") -> Iterator[Entry]:
         yield history.instruction(chance.choice(longs), "trade_close", {"position_id": held_id(history, longs)})
         opening = ploys.limit(market, 1, top // 3, bid - 3 + chance.choice([0, 1]))
         yield history.instruction(chance.choice(shorts), "order_place", opening)
+        ticket = {"market": market.name, "side": chance.choice(["buy", "buy", "sell"]), "leverage": 20}
+        ticket["qty"] = amounts.qty_text(market, top // share)
+        yield history.instruction(chance.choice(shorts), "trade_create", ticket)
 
 
 def held_id(history: "History", accounts: list[int]) -> int:
     """Return the id of a position of one of the accounts."""
     held = [row.position_id for account_id in accounts for row in history.twin.state.positions_of(account_id)]
     return history.chance.choice(held or [1])
+
+
+def turnover(history: "History") -> Iterator[Entry]:
+    """Yield positions as large as may be that shrink to almost nothing and grow again, until their sums are halved."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    market = next(iter(history.twin.state.markets.values()))
+    top, account_id = market.limits["order_lots"], history.account_any()
+    for number in range(chance.randint(4, 9)):
+        yield feeds.quote(history, market.name, bid=7_000_000 + chance.randint(0, 1_000_000), spread=2)
+        yield feeds.mark(history, market, 0.0)
+        held = history.twin.state.position_net(account_id, market)
+        room = top - (abs(held.lots) if held is not None else 0)
+        yield history.instruction(account_id, "order_place", market_order(market, sign, max(1, room)))
+        closing = market_order(market, -sign, top - chance.randint(1, 9)) | {"reduce_only": True}
+        if number % 4 == 3:
+            values = ploys.limit(market, sign, top, ploys.middle(history, market))
+            yield history.instruction(history.account_other(account_id), "order_place", values)
+        yield history.instruction(account_id, "order_place", closing)
+    yield history.instruction(account_id, "positions_close_all", {})
+
+
+def ladder(history: "History") -> Iterator[Entry]:
+    """
+    Yield a book with one order a tick and levels of the quote between them, then takers who would meet them all.
+
+    A level lies right before the first order that may not be met any more: its lots are one fill with what comes after.
+    """
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    market = next(iter(history.twin.state.markets.values()))
+    spread = chance.choice([11, 12])
+    price = history.ticks_of(market)
+    touch = price + sign * (STEPS_MAX - 1 - 46 * spread + chance.choice([0, 0, 1]))
+    bid = touch - spread if sign > 0 else touch
+    for number in range(STEPS_MAX // BATCH_MAX + 2):
+        rows = range(number * BATCH_MAX, (number + 1) * BATCH_MAX)
+        if number % 10 == 0:
+            entry = feeds.quote(history, market.name, bid=bid, spread=spread)
+            entry.body["A"] = entry.body["B"] = amounts.qty_text(market, chance.randint(1, 4))
+            yield entry
+        commands = [{"op": "order_place", **ploys.limit(market, -sign, 1, price + sign * row)} for row in rows]
+        yield history.instruction(history.account_any(), "batch", {"commands": commands})
+    lots = sum(order.lots for order in history.orders_in(market)) * 6
+    for tif in chance.choice([["IOC"], ["GTC"], ["FOK", "IOC"]]):
+        taker = ploys.limit(market, sign, lots, price + sign * 600, tif=tif, stp="cancel_maker")
+        yield history.instruction(history.account_any(), "order_place", taker)
 
 
 def crowd(history: "History") -> Iterator[Entry]:

@@ -25,21 +25,24 @@ HAPPENINGS = {"quote": 9, "mark": 4, "order": 9, "reduce": 2, "trade": 3, "close
               "deadman": 0.5, "reset": 0.2, "open": 0.2, "odd": 1.5, "repeat": 0.8, "noise": 0.3, "wait": 0.5,
               "gap": 0.4, "feed": 0.15, "operator": 2, "ploy": 3.5}  # fmt: skip
 PLOYS = {**MARKET_PLOYS, **TRIGGER_PLOYS}
+PLOTS = {"giants": giants.interest_fill, "crowd": giants.crowd, "ladder": giants.ladder, "turnover": giants.turnover}
 WITH_POSITION = ("close", "triggers", "reverse", "margin", "reduce", "close_all")
 WITH_ORDER = ("amend", "cancel")
 
 
 def plot_of(seed: int) -> str:
-    """Return what a seed's history begins with: mostly nothing, now and then giants or a crowd."""
-    return "giants" if seed % 25 == 7 else "crowd" if seed % 150 == 33 else ""
+    """Return what a seed's history begins with: mostly nothing, now and then giants, a crowd, or a large turnover."""
+    rare = {33: "crowd", 108: "ladder", 59: "turnover"}
+    return "giants" if seed % 25 == 7 else rare.get(seed % 150, "")
 
 
 def genesis_body(seed: int) -> dict[str, Any]:
     """Return the first configuration of a seed's venue."""
     plot, chance = plot_of(seed), random.Random(seed)
-    if plot == "giants":
-        return founding.giants_body()
-    return founding.crowd_body(chance) if plot == "crowd" else founding.genesis_body(chance)
+    if plot in ("crowd", "ladder"):
+        return founding.crowd_body(chance, plot == "ladder")
+    bodies = {"giants": founding.giants_body, "turnover": founding.turnover_body}
+    return bodies[plot]() if plot else founding.genesis_body(chance)
 
 
 class History:
@@ -97,7 +100,7 @@ class History:
             yield self.instruction(0, "account_open", {"owner": f"{number:032x}"})
         left = count - 1 - len(self.drift) - self.accounts_wanted
         if self.plot:
-            for entry in giants.interest_fill(self) if self.plot == "giants" else giants.crowd(self):
+            for entry in PLOTS[self.plot](self):
                 left -= 1
                 yield entry
         while left > 0:

@@ -86,8 +86,9 @@ def venue_set_act(history: "History", market: Market) -> Act:
         {"accounts_max": chance.choice([1, 3, 100])}, {"orders_open_max": chance.choice([1, 3, 200])},
         {"triggers_open_max": chance.choice([1, 2, 400])}, {"positions_open_max": chance.choice([1, 2, 200])},
         {"starting_balance": chance.choice(["100", "5000", "0", "0.0000001", "-1"])},
-        {"request_window_ms": chance.choice([1, 5_000, 120_000, 86_400_001])}, {"orders_max": 0}, {"requests_max": "5"},
-        {"orders_max": 1_050_001}, {"insurance_balance": "5"}, {}, {"starting_balance": "9000000000"},
+        {"request_window_ms": chance.choice([4_999, 5_000, 5_000, 120_000, 86_400_001])}, {"orders_max": 0},
+        {"requests_max": "5"}, {"orders_max": 1_050_001}, {"insurance_balance": "5"}, {},
+        {"starting_balance": "9000000000"},
     ]  # fmt: skip
     found = dict(chance.choice(choices))
     if chance.random() < 0.2:

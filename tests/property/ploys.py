@@ -198,7 +198,7 @@ def delayed_rivals(history: "History", market: Market) -> Iterator[Entry]:
     for _ in range(chance.randint(1, 4)):
         op, values = chance.choice(history.takers)(history, account_id, market)
         yield history.instruction(account_id, op, values)
-    how = chance.choice(["none", "credit", "cancel", "halt", "reduce", "gap", "close"])
+    how = chance.choice(["none", "credit", "cancel", "halt", "reduce", "gap", "close", "crowd"])
     if how == "credit":
         free = max(0, history.twin.state.accounts[account_id].free)
         yield history.operator(account_id, "account_credit", {"amount": amounts.money_text(-free), "reason": "taken"})
@@ -210,12 +210,20 @@ def delayed_rivals(history: "History", market: Market) -> Iterator[Entry]:
         yield history.operator(0, "market_reduce_only", {"market": market.name})
     elif how == "close":
         yield history.instruction(account_id, "positions_close_all", {})
+    elif how == "crowd":
+        sign, lots = chance.choice([1, -1]), lots_small(history, account_id, market)
+        touch = amounts.touch_near(history, market, sign)
+        for ticks in (touch, max(1, touch - sign * touch // 50)):
+            yield history.instruction(account_id, "order_place", limit(market, sign, 20 * lots, ticks))
+        yield history.operator(0, "venue_set", {"orders_open_max": chance.choice([1, 1, 2])})
     yield from history.time_pass(chance.choice([0, delay_ms * 1_000 - 1, delay_ms * 1_000, delay_ms * 1_000 + 1]))
     yield feeds.quote(history, market.name, jump=chance.choice([0.06, -0.06]) if how == "gap" else 0.0)
     if chance.random() < 0.7:
         yield history.operator(0, "market_set", {"market": market.name, "taker_delay_ms": 0})
     if how in ("halt", "reduce"):
         yield history.operator(0, "market_resume", {"market": market.name})
+    elif how == "crowd":
+        yield history.operator(0, "venue_set", {"orders_open_max": 200})
 
 
 def funding_run(history: "History", market: Market) -> Iterator[Entry]:

@@ -172,9 +172,51 @@ def paired_entry(
     return values, wakes
 
 
+def crowded_book(history: "History", market: Market) -> Iterator[Entry]:
+    """Yield an account with as many resting orders as it may have, and all that would come to rest beside them."""
+    chance, sign = history.chance, history.chance.choice([1, -1])
+    account_id, state = history.account_any(), history.twin.state
+    if chance.random() < 0.3:
+        yield history.operator(0, "market_set", {"market": market.name, "liquidity": "quote_sized"})
+    yield feeds.quote(history, market.name)
+    touch, lots = amounts.touch_near(history, market, sign), lots_small(history, account_id, market)
+    away = max(1, touch // chance.choice([300, 1000]))
+    resting = [row for row in state.orders_of(account_id) if row.status in ("resting", "delayed")]
+    room = max(1, len(resting) + chance.choice([0, 1, 2]))
+    yield history.operator(0, "venue_set", {"orders_open_max": room})
+    for number in range(chance.randint(1, 4)):
+        values = limit(market, sign, lots, max(1, touch + sign * (number - 2) * away))
+        trigger = amounts.price_text(market, touch + sign * (number + 1) * away)
+        values |= {"kind": "stop_limit", "price_trigger": trigger}
+        if chance.random() < 0.25:
+            values["oco"] = {"kind": "limit", "price": amounts.price_text(market, touch - sign * 20 * away)}
+        yield history.instruction(account_id, "order_place", values)
+    for _ in range(chance.randint(0, 2)):
+        size = chance.choice([lots, 30 * lots])
+        more = {"reduce_only": True} if chance.random() < 0.2 else {}
+        yield history.instruction(account_id, "order_place", limit(market, sign, size, touch, **more))
+    position = state.position_net(account_id, market)
+    if position is not None and chance.random() < 0.6:
+        way = 1 if position.lots > 0 else -1
+        stop = amounts.price_text(market, touch - way * away)
+        stop_loss = {"price_trigger": stop, "price": amounts.price_text(market, touch + way * 9 * away)}
+        yield history.instruction(
+            account_id, "position_triggers_set", {"position_id": position.position_id, "stop_loss": stop_loss}
+        )
+    yield from prices_lead(history, market, [sign if chance.random() < 0.8 else -sign] * chance.randint(1, 5))
+    for order in [row for row in state.orders_of(account_id) if row.status == "resting"][:2]:
+        lower = {"orders_open_max": max(1, room - chance.choice([0, 1]))}
+        yield history.operator(0, "venue_set", lower)
+        price = amounts.price_text(order.market, (order.price or 1) + chance.choice([0, 1, -1, order.sign * away]))
+        yield history.instruction(account_id, "order_amend", {"order_id": order.order_id, "price": price})
+    if chance.random() < 0.8:
+        yield history.operator(0, "venue_set", {"orders_open_max": 200})
+
+
 TRIGGER_PLOYS = {
     "bracket_run": bracket_run,
     "trail_run": trail_run,
     "pair_run": pair_run,
     "woken_child_run": woken_child_run,
+    "crowded_book": crowded_book,
 }

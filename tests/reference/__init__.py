@@ -66,9 +66,11 @@ Orders
   for activation, it stands among the triggers at that price. A trigger outside the window never fires.
 * The limit leg of an OCO pair is refused when its walk would fill, cancel or be cut; post-only looks at the touch,
   whatever the budget. A bracket's sides are asked at placement only; a child that is met when it appears fires.
-* A woken order is judged like a new one without counts and tables; what it breaks is its end, and its sibling goes on.
-  What fails is told as it waited. Else the sibling ends before the fills. It goes to the end of the queue, as a
-  delayed one does whose time has come.
+* Nothing comes to rest beside as many resting and delayed orders as the account may have: neither placed, amended,
+  woken nor delayed. The order itself, and the sibling that ends for it, do not count; what its walk will cancel does.
+* A woken order is judged like a new one without other counts and tables; what it breaks is its end, and its sibling
+  goes on. What fails is told as it waited. Else the sibling ends before the fills. It goes to the end of the queue,
+  as a delayed one does whose time has come.
 * In a market with taker delay all that takes is put aside after it was found sound: also closes, reversals and amends,
   not what triggers wake. It is judged anew, from the position named on, at the first quote that is accepted when its
   time has come.
@@ -84,10 +86,14 @@ Matching
   worth less than nothing; what it opens must keep its tier, open interest (longs after the fill), money (at most two
   micro short, which come off its margin) and not be liquidatable.
 * A walk meets 512 users' orders at most, and accounts with 30 000 live orders together at most; what the quote does
-  not take of one that has met so many ends.
+  not take of one that has met so many ends. The order that is not met any more, here or for a closing part worth less
+  than nothing, does not divide what the house takes.
 * A taker's margin is found in free, in what its closing part brings, and in reserves of own orders that it cancels;
   reserves that its position would set free do not count. What rests of it reserves as far as the position that the
   fills leave does not cover it, beside older orders.
+* A ticket's exposure is that of the account in the market: itself, other tickets and the net position, and what rests
+  of its side.
+* A reserve pays the higher of an order's two fees, for nobody knows yet who will take.
 * The leverage of a tier is that of the position of its side that a taker leaves, with what rests of that side, at the
   touch; of an order that only rests, at its limit. These limits are asked when something opens or rests, of orders
   that may open.
@@ -104,6 +110,9 @@ Life
 
 * A market is settled when a quote or mark, a fill, margin, funding, or its state has changed something since nothing
   fired there last; new parameters alone do not, nor does an SL or TP that is set, which is refused when it is met.
+* The openings of a position, and its closings, are remembered up to 2**58 micro-USDC: before a fill would pass that,
+  lots and notional are halved, both down. `qty` of a closed position is what is remembered of its closings.
+* A request is remembered for five seconds at least, as long as an instruction may be late.
 * Lowering the leverage takes margin for the net position, setting the same or a higher one takes none; a position
   shows the leverage it was opened with until leverage_set.
 * Orders that end together end by age, each with its attached children after it.

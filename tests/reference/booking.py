@@ -10,6 +10,8 @@ from tests.reference.markets import Market
 from tests.reference.state import FEES, INSURANCE, Order, Position, State
 from tests.reference.texts import money_text
 
+LIFE_MAX = 2**58  # micro-USDC of a position's openings, or closings, that are remembered
+
 
 def fill_begin(state: State, order: Order, position: Position | None, plan: Plan, new_id: int, maker: bool) -> None:
     """Count a fill on its order and tell it; `new_id` is the position that the fill opens, if it opens one."""
@@ -71,12 +73,19 @@ def fill_end(
     return after
 
 
+def life_sums(lots: int, notional: int, lots_more: int, notional_more: int) -> tuple[int, int]:
+    """Return what a position was opened or closed with after one more fill; halved before it would be too much."""
+    if notional + notional_more > LIFE_MAX:
+        lots, notional = lots // 2, notional // 2
+    return lots + lots_more, notional + notional_more
+
+
 def position_increase(state: State, order: Order, position: Position, plan: Plan) -> None:
     """Write the opening part of a fill."""
     position.lots += plan.sign * plan.open_lots
     position.cost += plan.sign * plan.open_notional
-    position.lots_opened += plan.open_lots
-    position.notional_opened += plan.open_notional
+    sums = life_sums(position.lots_opened, position.notional_opened, plan.open_lots, plan.open_notional)
+    position.lots_opened, position.notional_opened = sums
     if not plan.close_lots:
         position.fees += plan.fee
         transfer(state, order.account_id, FEES, plan.fee, "fee", order.order_id)
@@ -91,8 +100,8 @@ def position_reduce(state: State, order: Order, position: Position, plan: Plan) 
     position.cost -= plan.cost_part
     position.pnl += plan.pnl
     position.fees += plan.fee
-    position.lots_closed += plan.close_lots
-    position.notional_closed += plan.close_notional
+    sums = life_sums(position.lots_closed, position.notional_closed, plan.close_lots, plan.close_notional)
+    position.lots_closed, position.notional_closed = sums
     margin_move(state, position, -plan.released, order.order_id)
     leg(state, account, plan.pnl, f"position:{position.position_id}", "pnl", order.order_id)
     target, fee_reason = (INSURANCE, "liquidation_fee") if forced else (FEES, "fee")

@@ -47,18 +47,32 @@ def interest_codes(state: State, market: Market, more: int, without: Order | Non
 
 def margin_codes(state: State, order: Order, trial: Trial, own: Order | None = None) -> Iterator[str]:
     """
-    Yield whether what an order opens and what rests of it pass tier, free money or a limit.
+    Yield whether what an order opens and what rests of it pass tier, free money or a limit, and whether it may rest.
 
-    `own` is an order whose reserve and resting lots are this one's own: itself before an amend, its OCO sibling.
+    `own` is an order whose reserve, resting lots and place are this one's own: itself before an amend, its OCO sibling.
     """
+    if not order.reduce_only and (trial.walk.opened or trial.rest):
+        yield from exposure_codes(state, order, trial, own)
+    if trial.rest and open_others(state, order, own) >= state.settings["orders_open_max"]:
+        yield "ORDERS_OPEN_MAX"
+
+
+def open_others(state: State, order: Order, own: Order | None) -> int:
+    """Return how many orders of the account rest or are delayed beside this one and its own."""
+    return sum(
+        row.status in ("resting", "delayed") and row.order_id != order.order_id and row is not own
+        for row in state.orders_of(order.account_id)
+    )
+
+
+def exposure_codes(state: State, order: Order, trial: Trial, own: Order | None) -> Iterator[str]:
+    """Yield whether what an order opens and what rests of it pass tier, free money or a limit."""
     market, walk, sign = order.market, trial.walk, order.sign
-    if order.reduce_only or not (walk.opened or trial.rest):
-        return
     account, leverage = state.accounts[order.account_id], trial.taker.leverage
-    standing = 0 if order.ticket else resting_lots(state, order.account_id, market, sign, own)
+    standing = resting_lots(state, order.account_id, market, sign, own)
     after = walk.holding.lots
     price = market.touch(sign) if walk.filled else order.price or 0
-    value = (max(0, sign * after) + standing + trial.rest) * price * market.unit
+    value = (max(0, sign * after) + (0 if order.ticket else standing) + trial.rest) * price * market.unit
     if leverage > market.leverage_allowed(value):
         yield "LEVERAGE_ABOVE_TIER"
     cover = max(0, max(0, -sign * after) - standing)

@@ -11,10 +11,11 @@ from tests.reference.texts import ceil_of
 
 
 def reserve_of(state: State, order: Order, lots: int) -> int:
-    """Return what `lots` of a resting order keep back: initial margin and its taker fee, each rounded up."""
+    """Return what `lots` of a resting order keep back: initial margin and the higher of its fees, each rounded up."""
     notional = lots * (order.price or 0) * order.market.unit
     leverage = state.leverage_net(order.account_id, order.market)
-    return ceil_of(Fraction(notional, leverage)) + ceil_of(Fraction(notional * order.fee_taker_ppm, PPM))
+    fee_ppm = max(order.fee_maker_ppm, order.fee_taker_ppm)
+    return ceil_of(Fraction(notional, leverage)) + ceil_of(Fraction(notional * fee_ppm, PPM))
 
 
 def reserve_freed(state: State, order: Order, lots: int) -> int:

@@ -16,7 +16,7 @@ MARKET_KEYS = (
     "taker_delay_ms", "tiers",
 )  # fmt: skip
 WHOLES = {
-    "request_window_ms": (1, 86_400_000),
+    "request_window_ms": (5_000, 86_400_000),
     "accounts_max": (1, 131_000),
     "orders_max": (1, 1_050_000),
     "positions_max": (1, 524_000),

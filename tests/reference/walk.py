@@ -213,12 +213,12 @@ class Planner:
     def maker_meet(self, maker: Order) -> bool:
         """Fill, cancel or give up a user's order; return whether the walk goes on."""
         price = maker.price or 0
-        if self.too_many(maker):
-            self.users = False
-            return True
         if not self.room(price):
             self.walk.capped = True
             return False
+        if self.too_many(maker):
+            self.users = False
+            return True
         self.makers.pop(0)
         if maker.account_id == self.taker.account_id:
             return self.own_meet(maker)
