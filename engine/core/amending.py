@@ -206,9 +206,9 @@ def resting_amend(state, row):
     ledger.reserve(state, state.taker.account_row, row, -reserved_e6)
     hand.reserved_e6 = 0
     waking.hand_leave(state, row)
+    if hand.reduce_only != 0:
+        hand.qty_lots = hand.qty_filled_lots + state.taker.lots
     if state.ask.delayed != 0:
         closing.delay_begin(state)
         return
-    if hand.reduce_only != 0:
-        hand.qty_lots = hand.qty_filled_lots + state.taker.lots
     closing.order_run(state, int64(CloseReason.FILLED))
