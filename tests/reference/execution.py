@@ -82,7 +82,7 @@ def unfilled_reason(order: Order, walk: Walk) -> str:
     """Return why an order that may not rest ended before it was full."""
     if walk.cut:
         return "self_trade"
-    if not walk.beyond:
+    if not walk.beyond or (walk.tired and order.tif in ("GTC", "GTD")):
         return "liquidity_exhausted"
     return "ioc_unfilled" if order.limited else "slippage_exceeded"
 
