@@ -86,8 +86,8 @@ Matching
   worth less than nothing; what it opens must keep its tier, open interest (longs after the fill), money (at most two
   micro short, which come off its margin) and not be liquidatable.
 * A walk meets 512 users' orders at most, and accounts with 30 000 live orders together at most; what the quote does
-  not take of one that has met so many ends, `liquidity_exhausted` if it would have rested. The order that is not met any more, here or for a closing part worth less
-  than nothing, does not divide what the house takes.
+  not take of one that has met so many ends, `liquidity_exhausted` if it would have rested. The order that is not met
+  any more, here or for a closing part worth less than nothing, does not divide what the house takes.
 * A taker's margin is found in free, in what its closing part brings, and in reserves of own orders that it cancels;
   reserves that its position would set free do not count. What rests of it reserves as far as the position that the
   fills leave does not cover it, beside older orders.

@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
+from engine.core.limits import PRICE_TICKS_MAX
 from engine.library import Engine
 from tests.builders import BTC, opened
 
@@ -64,6 +65,16 @@ def test_a_quote_between_ticks_is_rounded_outward(bid: str, ask: str, ticks: tup
     engine.apply("price_update", quote_body(engine, b=bid, a=ask))
     market = row_of(engine, "markets")
     assert (int(market["bid_ticks"]), int(market["ask_ticks"])) == ticks
+
+
+@pytest.mark.parametrize(("price", "accepted"), [("838860.7", 1), ("838860.8", 0)])
+def test_a_mark_on_the_last_tick_of_the_window_counts(price: str, accepted: int) -> None:
+    """The window's last tick is inside, the next one is not."""
+    engine = Engine()
+    engine.price(BTC, "838860.0", "838860.6")
+    engine.apply("mark_update", mark_body(engine, price), ts_us=engine.ts_us + 10)
+    assert int(row_of(engine, "feeds")["marks_accepted"]) == accepted
+    assert (int(row_of(engine, "markets")["mark_ticks"]) == PRICE_TICKS_MAX) == bool(accepted)
 
 
 @pytest.mark.parametrize(
