@@ -8,26 +8,26 @@ Source: docs/risk.md#liquidity
 from numpy import int64
 
 from engine.core.kernel import kernel
-from engine.core.limits import PRICE_TICKS_MAX
+from engine.core.limits import BUY_SIGN, PRICE_TICKS_MAX
 from shared.codes import Liquidity
 
 
 @kernel
 def touch_ticks(market, side_sign):
     """Return the outside price a taker meets: the ask to buy, the bid to sell."""
-    return market.ask_ticks if side_sign > 0 else market.bid_ticks
+    return market.ask_ticks if side_sign == BUY_SIGN else market.bid_ticks
 
 
 @kernel
 def extreme_ticks(side_sign):
     """Return the worst price there is for a taker: what "no bound" means."""
-    return int64(PRICE_TICKS_MAX) if side_sign > 0 else int64(1)
+    return int64(PRICE_TICKS_MAX) if side_sign == BUY_SIGN else int64(1)
 
 
 @kernel
 def used_lots(market, side_sign):
     """Return how many lots of the quote's side that a taker meets have been used since the quote came."""
-    return market.ask_used_lots if side_sign > 0 else market.bid_used_lots
+    return market.ask_used_lots if side_sign == BUY_SIGN else market.bid_used_lots
 
 
 @kernel
@@ -37,7 +37,7 @@ def used_add(market, side_sign, lots):
         return
     offered = levels_count(market, side_sign) * size_lots(market, side_sign)
     lots = min(lots, max(int64(0), offered - used_lots(market, side_sign)))
-    if side_sign > 0:
+    if side_sign == BUY_SIGN:
         market.ask_used_lots += lots
     else:
         market.bid_used_lots += lots
@@ -46,7 +46,7 @@ def used_add(market, side_sign, lots):
 @kernel
 def size_lots(market, side_sign):
     """Return the size of one level."""
-    displayed = market.ask_lots if side_sign > 0 else market.bid_lots
+    displayed = market.ask_lots if side_sign == BUY_SIGN else market.bid_lots
     return min(displayed, market.config.order_lots_max)
 
 
@@ -54,7 +54,7 @@ def size_lots(market, side_sign):
 def levels_count(market, side_sign):
     """Return how many levels there are inside the price window, at least 1."""
     spread = market.ask_ticks - market.bid_ticks
-    room = PRICE_TICKS_MAX - market.ask_ticks if side_sign > 0 else market.bid_ticks - 1
+    room = PRICE_TICKS_MAX - market.ask_ticks if side_sign == BUY_SIGN else market.bid_ticks - 1
     return min(market.config.depth_levels, room // spread + 1)
 
 

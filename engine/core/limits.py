@@ -45,6 +45,7 @@ STEPS_MAX = 512
 STEPS_CAPACITY = STEPS_MAX + 512  # the quote's own steps lie between
 MET_ORDERS_MAX = 30_000
 
+BUY_SIGN = 1  # of a side; a sell's is −1
 LAG_MINUTES = 10
 RESULTS_CAPACITY = 1_400
 IGNORES_CAPACITY = 16

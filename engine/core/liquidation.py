@@ -56,7 +56,7 @@ def liquidate(state, position_row):
     # Cancelling moved nothing of an isolated position, and its threshold is the exact test.
     assert margin.liquidatable(market.config, position.lots, position.cost_e6, position.margin_e6, market.mark_ticks)
     bound_ticks = int64(0)
-    sign = -position.lots // abs(position.lots)
+    sign = orders.side_sign(orders.closing_side(position.lots))
     if market.config.liquidity == Liquidity.BOOK:
         bound_ticks = bankruptcy_ticks(state, position_row)
     elif market.config.liquidity == Liquidity.QUOTE_SIZED:

@@ -11,7 +11,7 @@ from numpy import int64
 from engine.core import depth, ladder, makers, plans, tables, triggers
 from engine.core.integers import ceil_div
 from engine.core.kernel import kernel
-from engine.core.limits import LADDERS_COUNT, MET_ORDERS_MAX, PPM, ROW_NONE, STEPS_MAX
+from engine.core.limits import BUY_SIGN, LADDERS_COUNT, MET_ORDERS_MAX, PPM, ROW_NONE, STEPS_MAX
 from shared.codes import CloseReason, Liquidity, Stp
 
 FILLED = int(CloseReason.FILLED)
@@ -28,7 +28,7 @@ def price_in_band(market, price_ticks):
 @kernel
 def maker_ladder(state, market_row, side_sign):
     """Return the ladder of the orders that a taker of a side meets."""
-    number = triggers.REST_SELL if side_sign > 0 else triggers.REST_BUY
+    number = triggers.REST_SELL if side_sign == BUY_SIGN else triggers.REST_BUY
     return state.ladders[market_row * LADDERS_COUNT + number]
 
 
@@ -40,7 +40,7 @@ def maker_first(state, market_row, side_sign):
         return int64(ROW_NONE)
     market = state.markets[market_row]
     band = market.config.price_band_ppm
-    if side_sign > 0:
+    if side_sign == BUY_SIGN:
         place = max(int64(1), ceil_div(market.mark_ticks * (PPM - band), PPM))
     else:
         place = ladder.ladder_place(market.mark_ticks * (PPM + band) // PPM, 1)

@@ -10,7 +10,7 @@ from numpy import int64
 from engine.core import events, ledger, orders, tables, triggers
 from engine.core.integers import mul_div_ceil
 from engine.core.kernel import kernel
-from engine.core.limits import LIFE_E6_MAX, ROW_NONE
+from engine.core.limits import BUY_SIGN, LIFE_E6_MAX, ROW_NONE
 from shared.codes import (
     ACCOUNT_FEES,
     ACCOUNT_HOUSE,
@@ -193,7 +193,7 @@ def house_book(state, market_row, side_sign, lots, close_e6_first, notional_e6):
 def trade_legs(state, market_row, position_row, side_sign, notional_e6):
     """Move a fill's notional between the user's position and the house's."""
     house_row = state.market_links[market_row].house_row
-    if side_sign > 0:
+    if side_sign == BUY_SIGN:
         ledger.trade_book(state, position_row, house_row, notional_e6)
     else:
         ledger.trade_book(state, house_row, position_row, notional_e6)

@@ -10,7 +10,7 @@ from numpy import int64
 from engine.core import depth, margin, matching, orders, plans, reserves, tables
 from engine.core.integers import mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
-from engine.core.limits import ORDER_IN_HAND, PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
+from engine.core.limits import BUY_SIGN, ORDER_IN_HAND, PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
 from shared.codes import CloseReason, OrderStatus, PositionKind, ResultCode, Stp, Tif
 
 OK = int(ResultCode.OK)
@@ -28,7 +28,7 @@ def price_worst_ticks(market, side_sign, slippage_bps):
     """
     both = market.bid_ticks + market.ask_ticks
     slippage_ppm = slippage_bps * 100
-    if side_sign > 0:
+    if side_sign == BUY_SIGN:
         return mul_div_floor(both, PPM + slippage_ppm, int64(2 * PPM))
     return mul_div_ceil(both, PPM - slippage_ppm, int64(2 * PPM))
 

@@ -100,7 +100,8 @@ def limit_crosses(state, row):
     order = state.orders[row]
     if order.kind != OrderKind.LIMIT:
         return True
-    return state.ask.side_sign * (int64(order.price_ticks) - state.ask.touch_ticks) >= 0
+    touch_ticks = state.ask.touch_ticks
+    return touch_ticks > 0 and state.ask.side_sign * (int64(order.price_ticks) - touch_ticks) >= 0
 
 
 @kernel
