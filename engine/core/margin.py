@@ -33,8 +33,8 @@ def maintenance_floor_e6(config, notional_e6):
     Rounds: down, and exactly right: for a whole x, x <= n·mmr ÷ 10⁶ − a holds just when x <= ⌊n·mmr ÷ 10⁶⌋ − a.
     Source: docs/risk.md#maintenance-margin
     """
-    highest = mul_div_floor(notional_e6, config.tiers[0].mmr_ppm, int64(PPM)) - config.tiers[0].amount_e6
-    for tier in range(1, config.tiers_count):
+    highest = int64(0)  # the first tier's amount is nothing
+    for tier in range(config.tiers_count):
         row = config.tiers[tier]
         highest = max(highest, mul_div_floor(notional_e6, row.mmr_ppm, int64(PPM)) - row.amount_e6)
     return highest
@@ -48,8 +48,8 @@ def maintenance_ceil_e6(config, notional_e6):
     Rounds: up, against the account, and exactly right: a whole x >= n·mmr ÷ 10⁶ − a just when x >= ⌈n·mmr ÷ 10⁶⌉ − a.
     Source: docs/risk.md#maintenance-margin
     """
-    highest = mul_div_ceil(notional_e6, config.tiers[0].mmr_ppm, int64(PPM)) - config.tiers[0].amount_e6
-    for tier in range(1, config.tiers_count):
+    highest = int64(0)  # the first tier's amount is nothing
+    for tier in range(config.tiers_count):
         row = config.tiers[tier]
         highest = max(highest, mul_div_ceil(notional_e6, row.mmr_ppm, int64(PPM)) - row.amount_e6)
     return highest

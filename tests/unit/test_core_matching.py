@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.core import kernel, matching
 from tests.unit.test_core_makers import BUYER, MAKER, OTHER, Venue, ended
 
 
@@ -38,3 +39,17 @@ def test_the_band_is_met_at_its_edge(price: str, meets: bool) -> None:
     events = venue.order(OTHER, "sell", "1", slippage_bps=2_000)
     assert ended(events, BUYER) == ("filled" if meets else "")
     assert ended(events, OTHER) == ("filled" if meets else "liquidity_exhausted")
+
+
+@pytest.mark.skipif(kernel.JIT, reason="a bound of compiled code cannot be lowered")
+def test_a_walk_meets_accounts_as_long_as_their_live_orders_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accounts met may have so many live orders together, the dormant ones counted; then no further one is met."""
+    monkeypatch.setattr(matching, "MET_ORDERS_MAX", 5)
+    venue = Venue()
+    for maker, price in ((MAKER, "100"), (OTHER, "101")):
+        venue.order(maker, "sell", "1", price)
+        venue.order(maker, "sell", "1", price)
+        venue.order(maker, "sell", "1", "109")
+    events = venue.order(BUYER, "buy", "4", "105")
+    assert [event["qty"] for event in events if event["e"] == "fill" and event["account"] == BUYER] == ["1", "1"]
+    assert ended(events, BUYER) == "liquidity_exhausted"

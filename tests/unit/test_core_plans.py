@@ -170,6 +170,13 @@ def test_a_forced_plan_takes_nothing_from_free_money() -> None:
     assert (found["fee_e6"], found["deficit_e6"], found["free_after_e6"]) == (0, 10, 0)
 
 
+@pytest.mark.parametrize("free_e6", [-2, -1, 0, 1, 2])
+def test_a_margin_of_a_micro_is_brought_as_far_as_there_is_one(free_e6: int) -> None:
+    """A resting order that the quote fills brings no margin when nothing is free, whatever it would need."""
+    fill = Fill(0, 0, 0, free_e6, 1, 1, 1, 0, 10 * UNIT_E6, 1)
+    assert plan_of(HOUSE_MAKER, fill) == expected_of(HOUSE_MAKER, fill)
+
+
 def test_a_reserve_rounds_each_part_up() -> None:
     """A reserve is margin and taker fee at the limit, each rounded up; only long lots are open interest."""
     STATES.view(np.ndarray)[0]["markets"][0]["config"]["unit_e6"] = 7

@@ -1,7 +1,9 @@
-"""engine/core/waking.py: how much a stop of a percentage closes when it wakes."""
+"""engine/core/waking.py: how much a stop of a percentage closes when it wakes; where a limit leaves the band."""
 
+import numpy as np
 import pytest
 
+from engine.core import kernel, state, waking
 from tests.unit.test_core_makers import MAKER, Venue
 
 
@@ -18,3 +20,19 @@ def test_a_stop_of_a_percentage_closes_its_part_of_what_is_held_then(held: int, 
     (closed,) = [event for event in events if event["e"] == "closed_order"]
     assert closed["reason"] == "filled" and closed["qty"] == closed["qty_filled"] == str(held - left)
     assert sum(row["lots"] for row in venue.engine.positions(MAKER)) == left
+
+
+@kernel.entry
+def outside(states, side_sign, price_ticks):
+    """Call the kernel from Python, for the first market."""
+    return waking.limit_outside_band(states[0].markets[0], side_sign, price_ticks)
+
+
+@pytest.mark.parametrize(("mark", "price", "found"), [(999_999, 10**6, True), (10**6, 10**6 + 1, False)])
+def test_the_price_band_ends_between_two_ticks(mark: int, price: int, found: bool) -> None:
+    """A band of a millionth: a buy a millionth of a tick beyond it is outside, one exactly at its end is not."""
+    states = state.allocate()
+    market = states.view(np.ndarray)[0]["markets"][0]
+    market["config"]["price_band_ppm"] = 1
+    market["mark_ticks"] = mark
+    assert bool(outside(states, 1, price)) == found
