@@ -113,17 +113,15 @@ def child_free(state, row, position_row, lots):
 
 @kernel
 def leg_cut(state, order_row, lots):
-    """Shrink the other leg of an order by what was filled; one that has nothing left ends."""
+    """Shrink the other leg of an order by what was filled, unless it is by percent; an order that is full ends it."""
     order = state.orders[order_row]
     sibling_row = orders.order_find(state, order.oco_id)
     if sibling_row == ROW_NONE:
         return
     sibling = state.orders[sibling_row]
-    whole = order.qty_filled_lots >= order.qty_lots
-    by_percent = sibling.close_percent != 0
-    if whole or (not by_percent and sibling.qty_lots - lots <= sibling.qty_filled_lots):
+    if order.qty_filled_lots == order.qty_lots:
         leg_end(state, order_row, sibling_row)
-    elif not by_percent:
+    elif sibling.close_percent == 0:
         sibling.qty_lots -= lots
         events.emit_order_changed(state, sibling_row)
 

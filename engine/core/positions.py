@@ -250,8 +250,7 @@ def close_commit(state, plan, order_row, position_row, side_sign, reason):
             ledger.margin_add(state, account_row, position_row, cash_e6, order_id)
         triggers.threshold_push(state, position_row)
         return position_row
-    if plan.deficit_e6 > 0:
-        deficit_cover(state, order_id, account_row, position_row, plan.deficit_e6)
+    deficit_cover(state, order_id, account_row, position_row, plan.deficit_e6)
     position_end(state, position_row, -side_sign, reason)
     return int64(ROW_NONE)
 

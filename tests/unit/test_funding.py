@@ -2,6 +2,7 @@
 
 import math
 import random
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -131,6 +132,22 @@ def test_the_margin_pays_what_free_lacks() -> None:
         "liquidation",
     ]
     assert engine.invariants() == []
+
+
+def test_the_margin_pays_the_one_micro_that_free_lacks() -> None:
+    """Whoever has a micro less free than is due pays all of it from free, and the micro from the margin."""
+    engine = opened(1)
+    due_ms = engine.ts_us // 1000 + 20_000
+    frame(engine, "60000.0", "0.02", due_ms)
+    traded(engine, 100, "buy", "0.01", 1)
+    before = engine.account(100)
+    assert before is not None
+    left = Decimal(11_999_999 - before["free_e6"]) / 10**6
+    credit = instruction(900, "account_credit", 0, amount=str(left), reason="test") | {"account": 100}
+    assert engine.apply("venue_instruction", credit)[0]["result"] == "OK"
+    legs = [(leg["reason"], leg["amount"]) for leg in kinds(wait(engine, due_ms, "60000.0"), "ledger")]
+    assert legs == [("margin", "0.000001"), ("funding", "-12.000000")]
+    assert engine.account(100)["free_e6"] == 0  # type: ignore[index]
 
 
 def test_nothing_is_paid_on_an_old_mark_or_in_a_halt() -> None:
