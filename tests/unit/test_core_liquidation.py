@@ -6,7 +6,7 @@ from math import ceil, floor
 import numpy as np
 import pytest
 
-from engine.core import kernel, liquidation, state
+from engine.core import kernel, liquidation, margin, state
 from engine.core.limits import PRICE_TICKS_MAX
 
 STATES = state.allocate()
@@ -17,6 +17,24 @@ UNIT_E6 = 7
 def bankruptcy_of(states):
     """Return the bankruptcy price of the first position of a state."""
     return liquidation.bankruptcy_ticks(states[0], 1)
+
+
+@kernel.entry
+def threshold_of(states):
+    """Return the liquidation threshold of the first position of a state."""
+    return margin.threshold_ticks(states[0], 1)
+
+
+@pytest.mark.parametrize(("worth_e6", "ticks"), [(8_472_493, PRICE_TICKS_MAX), (8_472_494, 0)])
+def test_a_short_may_be_liquidated_on_the_last_tick_of_the_window(worth_e6: int, ticks: int) -> None:
+    """A threshold on the last tick is one, beyond it there is none: ⌈worth ÷ 1.01⌉ at a rate of one per cent."""
+    table = STATES.view(np.ndarray)[0]
+    config = table["markets"][0]["config"]
+    config["unit_e6"], config["tiers_count"], config["tiers"][0] = 1, 1, (0, 10_000, 20, 0)
+    position = table["positions"][1]
+    position["market_id"], position["lots"], position["account_id"] = 1, -1, 100
+    position["cost_e6"], position["margin_e6"] = -8_000_000, worth_e6 - 8_000_000
+    assert threshold_of(STATES) == ticks
 
 
 @pytest.mark.parametrize("lots", [3, -3, 1_000_001, -1_000_001])
