@@ -42,14 +42,14 @@ def test_the_last_sim_of_a_position_is_found_wherever_it_stands() -> None:
 
 
 class Venue:
-    """A venue with one `book` market at mark 100 and three accounts of the same balance."""
+    """A venue with one `book` market, at mark 100 unless said, and three accounts of the same balance."""
 
-    def __init__(self, balance: str = "1000", **market_set: Any) -> None:
+    def __init__(self, balance: str = "1000", quote: tuple[str, str] = ("99", "101"), **market_set: Any) -> None:
         self.engine = Engine(markets=[{**MARKET, **market_set}], starting_balance=balance)
         self.count = 0
         for number in range(3):
             self.send("account_open", 0, owner=f"{number + 1:032x}")
-        self.engine.price("M_USDC_PERP", "99", "101")
+        self.engine.price("M_USDC_PERP", *quote)
 
     def send(self, op: str, account: int, **keys: Any) -> list[dict[str, Any]]:
         """Send an instruction that must be accepted and return its events."""

@@ -41,15 +41,50 @@ def test_the_band_is_met_at_its_edge(price: str, meets: bool) -> None:
     assert ended(events, OTHER) == ("filled" if meets else "liquidity_exhausted")
 
 
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_the_band_is_rounded_inwards(side: str) -> None:
+    """Five per cent of a mark of 101 are no whole tick: what lies one outside is passed over, what is inside met."""
+    maker_side, inside, outside = ("sell", "96", "95") if side == "buy" else ("buy", "106", "107")
+    venue = Venue(price_band_ppm=100_000)
+    venue.engine.price("M_USDC_PERP", "100", "102")
+    venue.order(MAKER, maker_side, "1", outside)
+    venue.order(OTHER, maker_side, "1", inside)
+    body = {"market": "M_USDC_PERP", "price_band_ppm": 50_000}
+    venue.engine.apply("venue_instruction", {"v": 1, "account": 0, "request_id": "f" * 32, "op": "market_set", **body})
+    events = venue.order(BUYER, side, "2")
+    assert [ended(events, account) for account in (MAKER, OTHER)] == ["", "filled"]
+
+
+def test_the_band_reaches_down_to_one_tick() -> None:
+    """At a mark of three ticks and a band of seven tenths of it, an order at one tick is met."""
+    venue = Venue(quote=("2", "4"), price_band_ppm=700_000, spread_max_ppm=900_000)
+    venue.order(OTHER, "sell", "1", "1")
+    assert ended(venue.order(BUYER, "buy", "1", "3"), OTHER) == "filled"
+
+
+def test_money_spent_to_the_lot_at_one_price_may_still_be_enough_at_the_next() -> None:
+    """A sale for 250 of money takes both lots at 100, where no third would fit, and then one at 50."""
+    venue = Venue(quote=("70", "130"), price_band_ppm=500_000, spread_max_ppm=900_000)
+    venue.order(MAKER, "buy", "2", "100")
+    venue.order(OTHER, "buy", "2", "50")
+    body = {"market": "M_USDC_PERP", "side": "sell", "kind": "market", "quote_qty": "250", "slippage_bps": 5_000}
+    events = venue.send("order_place", BUYER, **body)
+    fills = [(event["price"], event["qty"]) for event in events if event["e"] == "fill" and event["account"] == BUYER]
+    assert fills == [("100", "2"), ("50", "1")]
+
+
 @pytest.mark.skipif(kernel.JIT, reason="a bound of compiled code cannot be lowered")
-def test_a_walk_meets_accounts_as_long_as_their_live_orders_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bound", "fills"), [(5, 2), (6, 4)])
+def test_a_walk_meets_accounts_as_long_as_their_live_orders_are_few(
+    bound: int, fills: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The accounts met may have so many live orders together, the dormant ones counted; then no further one is met."""
-    monkeypatch.setattr(matching, "MET_ORDERS_MAX", 5)
+    monkeypatch.setattr(matching, "MET_ORDERS_MAX", bound)
     venue = Venue()
     for maker, price in ((MAKER, "100"), (OTHER, "101")):
         venue.order(maker, "sell", "1", price)
         venue.order(maker, "sell", "1", price)
         venue.order(maker, "sell", "1", "109")
-    events = venue.order(BUYER, "buy", "4", "105")
-    assert [event["qty"] for event in events if event["e"] == "fill" and event["account"] == BUYER] == ["1", "1"]
+    events = venue.order(BUYER, "buy", "5", "105", tif="IOC")
+    assert [event["qty"] for event in events if event["e"] == "fill" and event["account"] == BUYER] == ["1"] * fills
     assert ended(events, BUYER) == "liquidity_exhausted"

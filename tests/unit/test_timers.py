@@ -78,3 +78,21 @@ def test_switches_come_by_time_then_account() -> None:
         came.append(armed.pop(first))
         first = int(deadman_step(states, first, 0, 0))
     assert came == sorted(came) and len(came) == 120 and first == ROW_NONE
+
+
+@entry
+def rise(heap: Any, heap_at: Any, times_us: Any, ids: Any, at: int, row: int) -> None:
+    """Let a row rise in a heap from a cell."""
+    timers.heap_rise(heap, heap_at, times_us, ids, at, row)
+
+
+def test_the_soonest_stays_first_in_a_full_heap() -> None:
+    """A heap is filled to its last cell by rows that each are sooner than all before: the newest is the first."""
+    heap, heap_at = np.zeros(7, np.int32), np.zeros(8, np.int32)
+    times_us, ids = np.arange(80, 0, -10), np.arange(8)
+    for at, row in enumerate(range(1, 8)):
+        rise(heap, heap_at, times_us, ids, at, row)
+        assert heap[0] == row
+    assert sorted(heap) == list(range(1, 8))
+    rise(heap, heap_at, times_us, ids, 0, heap[0])
+    assert heap[0] == 7
