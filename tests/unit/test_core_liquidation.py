@@ -1,4 +1,4 @@
-"""engine/core/liquidation.py: the bankruptcy price against fractions, and where it leaves the price window."""
+"""engine/core/liquidation.py: the bankruptcy price against fractions, its borders, and how far a forced walk goes."""
 
 from fractions import Fraction
 from math import ceil, floor
@@ -8,6 +8,7 @@ import pytest
 
 from engine.core import kernel, liquidation, margin, state
 from engine.core.limits import PRICE_TICKS_MAX
+from tests.unit.test_core_makers import MAKER, OTHER, Venue
 
 STATES = state.allocate()
 UNIT_E6 = 7
@@ -50,3 +51,20 @@ def test_the_bankruptcy_price_is_where_the_margin_ends(lots: int, entry_ticks: i
     exact = Fraction(cost_e6 - margin_e6, lots * UNIT_E6)
     inside = ceil(exact) if lots > 0 else floor(exact)
     assert bankruptcy_of(STATES) == min(max(inside, 1), PRICE_TICKS_MAX)
+
+
+@pytest.mark.parametrize(("liquidity", "bound_ticks"), [("quote", 0), ("quote_sized", 91), ("book", 95)])
+def test_how_far_a_forced_walk_goes(liquidity: str, bound_ticks: int) -> None:
+    """Without a bound, to the last of three levels from a bid of 93, or to the bankruptcy price: 101 less 6.05, up."""
+    venue = Venue(liquidity=liquidity, depth_levels=3)
+    venue.send("leverage_set", MAKER, market="M_USDC_PERP", leverage=20)
+    if liquidity == "book":
+        venue.order(OTHER, "sell", "1", "101")
+    venue.order(MAKER, "buy", "1", "101")
+    (position,) = venue.engine.positions(MAKER)
+    assert (position["cost_e6"], position["margin_e6"], position["threshold_ticks"]) == (101_000_000, 6_050_000, 95)
+    events = venue.engine.price("M_USDC_PERP", "93", "94")
+    assert [event["e"] for event in events if event["e"] in ("liquidation", "deficit")][:1] == ["liquidation"]
+    taker = venue.engine.states.view(np.ndarray)[0]["taker"]
+    assert (int(taker["forced"]), int(taker["bound_ticks"])) == (1, bound_ticks)
+    assert not venue.engine.positions(MAKER)

@@ -1,8 +1,12 @@
 """engine/core/matching.py: the walk's borders, to the lot and to the micro."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
-from engine.core import kernel, matching
+from engine.core import kernel, matching, state
+from shared.codes import Liquidity
 from tests.unit.test_core_makers import BUYER, MAKER, OTHER, Venue, ended
 
 
@@ -88,3 +92,24 @@ def test_a_walk_meets_accounts_as_long_as_their_live_orders_are_few(
     events = venue.order(BUYER, "buy", "5", "105", tif="IOC")
     assert [event["qty"] for event in events if event["e"] == "fill" and event["account"] == BUYER] == ["1"] * fills
     assert ended(events, BUYER) == "liquidity_exhausted"
+
+
+@kernel.entry
+def quote_taken(states: Any, lots: int) -> Any:
+    """Take lots from the quote; return the lots and the money of what was taken, and whether the money ended it."""
+    matching.quote_step(states[0], lots)
+    return states[0].taker.filled_lots, states[0].taker.filled_e6, states[0].taker.capped
+
+
+@pytest.mark.parametrize(
+    ("money_e6", "taken"),
+    [(0, (3, 6, 0)), (1, (0, 0, 1)), (2, (1, 2, 1)), (5, (2, 4, 1)), (6, (3, 6, 0)), (7, (3, 6, 0))],
+)
+def test_the_quote_is_taken_as_far_as_the_money_reaches(money_e6: int, taken: tuple[int, int, int]) -> None:
+    """Three lots at two micro each: whole ones within the money, down to a single micro; 0 is no bound."""
+    states = state.allocate()
+    row = states.view(np.ndarray)[0]
+    row["markets"][0]["ask_ticks"], row["markets"][0]["bid_ticks"], row["markets"][0]["mark_ticks"] = 2, 1, 2
+    row["markets"][0]["config"]["liquidity"], row["markets"][0]["config"]["unit_e6"] = Liquidity.QUOTE, 1
+    row["taker"]["side_sign"], row["taker"]["leverage"], row["taker"]["money_e6"] = 1, 1, money_e6
+    assert tuple(int(figure) for figure in quote_taken(states, 3)) == taken

@@ -96,3 +96,18 @@ def test_the_soonest_stays_first_in_a_full_heap() -> None:
     assert sorted(heap) == list(range(1, 8))
     rise(heap, heap_at, times_us, ids, 0, heap[0])
     assert heap[0] == 7
+
+
+@entry
+def before(times_us: Any, ids: Any, left: int, right: int) -> bool:
+    """Call the kernel from Python."""
+    return timers.sooner(times_us, ids, left, right)
+
+
+def test_of_any_two_rows_one_comes_first() -> None:
+    """By time, then by id, whatever the row's number; no row comes before itself."""
+    times_us, ids = np.array([0, 7, 7, 6, 8]), np.array([0, 3, 2, 4, 1])
+    order = [3, 2, 1, 4]
+    for left in order:
+        for right in order:
+            assert bool(before(times_us, ids, left, right)) == (order.index(left) < order.index(right))

@@ -149,6 +149,22 @@ def test_only_what_changed_is_written_back() -> None:
     assert (market.peaks()[151:201] == CENTRE - 15).all()
 
 
+def test_what_begins_to_trail_is_not_written_back() -> None:
+    """The row of an order shows its peak when it begins, also in the place of one whose peak had moved."""
+    market = TrailingMarket()
+    sell(market, 1, CENTRE)
+    market.follow(prices(CENTRE + 1))
+    market.remove(1)
+    assert market.peaks()[1] == CENTRE + 1
+    sell(market, 1, CENTRE + 1)
+    market.peaks()[1] = -1
+    market.write_back()
+    assert market.peaks()[1] == -1
+    market.follow(prices(CENTRE + 2))
+    market.write_back()
+    assert market.peaks()[1] == CENTRE + 2
+
+
 def test_many_fire_at_once() -> None:
     """A fall past every trigger releases all in one call, each with its peak and its trigger."""
     count = 4_200 if kernel.JIT else 60
