@@ -8,6 +8,7 @@ import pytest
 
 from engine.core.limits import PRICE_TICKS_MAX
 from engine.library import Engine
+from shared.codes import IgnoreReason
 from tests.builders import BTC, opened
 
 SECOND_US = 1_000_000
@@ -124,3 +125,48 @@ def test_log_time_runs_two_seconds_ahead_of_the_ticks_at_most() -> None:
         assert int(row_of(engine, "header")["log_time_us"]) == tick_us + moved_us
     engine.apply_raw([(b"user_instruction", b"{")], tick_us + SECOND_US)
     assert int(row_of(engine, "header")["log_time_us"]) == tick_us + 2 * SECOND_US
+
+
+def ignored(engine: Engine, reason: IgnoreReason) -> int:
+    """Return how many quotes of the first market were ignored for a reason."""
+    return int(row_of(engine, "feeds")["quotes_ignored"][reason])
+
+
+def quote_after(engine: Engine, wait_us: int, lag_us: int) -> None:
+    """Apply a good quote a while later, which says that it was made so long before."""
+    body = quote_body(engine)
+    engine.apply("price_update", {**body, "E": engine.ts_us + wait_us - lag_us}, ts_us=engine.ts_us + wait_us)
+
+
+@pytest.mark.parametrize("minute", range(10))
+def test_the_smallest_lag_of_any_of_ten_minutes_is_the_yardstick(minute: int) -> None:
+    """The one quick quote of ten minutes, in whichever of them, makes late what lags two seconds and a micro more."""
+    engine = opened()
+    minute_us = 60 * SECOND_US
+    quote_after(engine, 25 * minute_us - engine.ts_us % minute_us, 9 * SECOND_US)
+    quote_after(engine, (minute - engine.ts_us // minute_us) % 10 * minute_us + 10 * minute_us, 7 * SECOND_US)
+    assert engine.ts_us // minute_us % 10 == minute and ignored(engine, IgnoreReason.LATE) == 0
+    for late, (wait_us, lag_us) in enumerate([(minute_us, 9_000_000), (8 * minute_us, 9_000_001), (1, 9_000_001)]):
+        quote_after(engine, wait_us, lag_us)
+        assert ignored(engine, IgnoreReason.LATE) == late
+    quote_after(engine, minute_us, 10_900_000)
+    assert ignored(engine, IgnoreReason.LATE) == 2
+
+
+@pytest.mark.parametrize(("source", "late"), [("library", 1), ("another", 0)])
+def test_a_new_session_of_one_source_keeps_the_yardstick(source: str, late: int) -> None:
+    """What is late after a feed came back is measured by what was quick before, unless it is another feed."""
+    engine = opened()
+    engine.apply("feed_status", {"status": "up", "source": source})
+    quote_after(engine, SECOND_US, 2 * SECOND_US + 1)
+    assert ignored(engine, IgnoreReason.LATE) == late
+
+
+@pytest.mark.parametrize(("third", "spikes"), [(("70699.9", "70700.1"), 2), (("70699.9", "70700.2"), 3)])
+def test_a_spike_is_confirmed_by_quotes_within_one_per_cent(third: tuple[str, str], spikes: int) -> None:
+    """Three quotes a sixth above the last are believed when each is at most one per cent from the first of them."""
+    engine = opened()
+    for bid, ask in (("69999.9", "70000.1"), ("69999.9", "70000.1"), third):
+        engine.apply("price_update", quote_body(engine, b=bid, a=ask))
+    assert ignored(engine, IgnoreReason.SPIKE) == spikes
+    assert int(row_of(engine, "markets")["bid_ticks"]) == (706_999 if spikes == 2 else 600_000)

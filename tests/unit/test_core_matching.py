@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.core import kernel, matching, state
+from engine.core.limits import PRICE_TICKS_MAX
 from shared.codes import Liquidity
 from tests.unit.test_core_makers import BUYER, MAKER, OTHER, Venue, ended
 
@@ -64,6 +65,14 @@ def test_the_band_reaches_down_to_one_tick() -> None:
     venue = Venue(quote=("2", "4"), price_band_ppm=700_000, spread_max_ppm=900_000)
     venue.order(OTHER, "sell", "1", "1")
     assert ended(venue.order(BUYER, "buy", "1", "3"), OTHER) == "filled"
+
+
+def test_the_band_reaches_up_to_the_last_tick() -> None:
+    """With the mark two ticks below the last one, an order on the last is met."""
+    last = PRICE_TICKS_MAX
+    venue = Venue(quote=(str(last - 3), str(last - 1)), lot="0.0001")
+    venue.order(OTHER, "buy", "0.0001", str(last))
+    assert ended(venue.order(BUYER, "sell", "0.0001", str(last - 2)), OTHER) == "filled"
 
 
 def test_money_spent_to_the_lot_at_one_price_may_still_be_enough_at_the_next() -> None:

@@ -36,3 +36,14 @@ def test_the_price_band_ends_between_two_ticks(mark: int, price: int, found: boo
     market["config"]["price_band_ppm"] = 1
     market["mark_ticks"] = mark
     assert bool(outside(states, 1, price)) == found
+
+
+def test_what_waited_and_rests_waits_no_more() -> None:
+    """A limit that the quote has left behind when its delay ends rests without a time of its own."""
+    venue = Venue(liquidity="quote", taker_delay_ms=500)
+    venue.order(MAKER, "buy", "1", "101")
+    (order,) = venue.engine.orders(MAKER)
+    assert order["due_us"] == venue.engine.ts_us + 500_000
+    venue.engine.price("M_USDC_PERP", "100", "102", ts_us=venue.engine.ts_us + 500_000)
+    (order,) = venue.engine.orders(MAKER)
+    assert (order["status"], order["due_us"]) == ("resting", 0)
