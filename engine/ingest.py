@@ -126,6 +126,10 @@ class Machine:
         """Return what the market views show, by market."""
         return core.market_views(self.states)
 
+    def adl_scores(self, market: str) -> tuple[Any, Any]:
+        """Return the scores of a market's queue of deleveraging, longs and shorts, each descending."""
+        return core.adl_scores(self.states, core.markets_of(self.states).index(market))
+
     def account_view(self, account_id: int) -> dict[str, Any] | None:
         """Return one account with its positions and orders for people, None when there is none."""
         account = core.account_of(self.states, account_id)

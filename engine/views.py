@@ -1,14 +1,19 @@
 """
 The market views: what the engine accepted of each market's prices, beside the events and outside replay.
 
-Written by the leader alone, for markets that changed, at most every 50 ms. Losing one is harmless.
+Written by the leader alone, for markets that changed, at most every 50 ms. Losing one is harmless. A `book` market's
+view also says, at most every 5 s, which scores make the fifths of its queue of deleveraging.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import orjson
 
 VIEW_S = 0.05
+RANKS_S = 5.0
+FIFTHS = 5
+BOOK = "book"
 FIELDS_MOVING = frozenset({"seq", "log_time_us"})  # they move with every entry and are no change of the market
 
 
@@ -27,6 +32,8 @@ class MarketViews:
         self.next_s = now_s
         self.written: dict[str, dict[str, str]] = {}
         self.seq = -1
+        self.ranks_next_s = now_s
+        self.ranks: dict[str, dict[str, str]] = {}
 
     def forget(self) -> None:
         """Write every market again: another engine may have written in between."""
@@ -38,8 +45,12 @@ class MarketViews:
         if now_s < self.next_s or machine.seq == self.seq:
             return 0
         changed = {}
-        for market, figures in machine.market_views().items():
-            view = {name: text_of(value) for name, value in figures.items()}
+        views = machine.market_views()
+        if now_s >= self.ranks_next_s:
+            self.ranks_next_s = now_s + RANKS_S
+            self.ranks = {market: ranks_of(machine, market, figures) for market, figures in views.items()}
+        for market, figures in views.items():
+            view = {name: text_of(value) for name, value in (figures | self.ranks.get(market, {})).items()}
             essence = {name: text for name, text in view.items() if name not in FIELDS_MOVING}
             if self.written.get(market) != essence:
                 changed[market] = view
@@ -49,6 +60,22 @@ class MarketViews:
         if changed:
             self.streams.view_markets_write(self.keys, changed)
         return len(changed)
+
+
+def ranks_of(machine: Any, market: str, figures: dict[str, Any]) -> dict[str, str]:
+    """Return which scores make the fifths of a market's queue of deleveraging; without a book nobody is asked."""
+    longs, shorts = machine.adl_scores(market) if figures.get("liquidity") == BOOK else ((), ())
+    return {"adl_long": text_of(fifths(longs)), "adl_short": text_of(fifths(shorts))}
+
+
+def fifths(scores: Sequence[int]) -> list[int]:
+    """
+    Return the lowest score of each fifth but the last, the fifth that goes first before the others; [] without scores.
+
+    Shapes: scores descending. Place r of n is in fifth 5 − ⌊5·r ÷ n⌋; an empty fifth has the bound of the one before.
+    """
+    count = len(scores)
+    return [int(scores[-(-number * count // FIFTHS) - 1]) for number in range(1, FIFTHS)] if count else []
 
 
 def text_of(value: Any) -> str:

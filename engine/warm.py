@@ -15,6 +15,7 @@ def main() -> None:
     engine.invariants()
     engine.positions()
     core.market_views(engine.states)
+    core.adl_scores(engine.states, 0)
     print(f"compiled in {monotonic_s() - started:.1f} s", flush=True)
 
 

@@ -40,6 +40,7 @@ class Op(IntEnum):
     POSITION_REVERSE = 10
     MARGIN_CHANGE = 11
     LEVERAGE_SET = 12
+    MARGIN_MODE_SET = 13
     DEADMAN_SET = 14
     ACCOUNT_RESET = 15
     BATCH = 16
@@ -53,6 +54,10 @@ class Op(IntEnum):
     ACCOUNT_FREEZE = 23
     ACCOUNT_UNFREEZE = 24
     ACCOUNT_CREDIT = 25
+    # an account owner's, like those below VENUE_SET
+    ACCOUNT_GUARDS_SET = 26
+    SUBACCOUNT_OPEN = 27
+    ACCOUNT_TRANSFER = 28
 
 
 class ResultCode(IntEnum):
@@ -76,6 +81,7 @@ class ResultCode(IntEnum):
     # account
     ACCOUNT_UNKNOWN = 400
     ACCOUNT_FROZEN = 401
+    ACCOUNT_LOCKED = 402
     # market
     MARKET_UNKNOWN = 500
     MARKET_HALTED = 501
@@ -116,6 +122,9 @@ class ResultCode(IntEnum):
     CLIENT_ORDER_ID_TAKEN = 902
     ORDER_NOT_AMENDABLE = 903
     POSITION_NOT_NET = 904
+    POSITION_NOT_ISOLATED = 905
+    ACCOUNT_TARGET_UNKNOWN = 906
+    SUBACCOUNT_NOT_EMPTY = 907
     # flags and triggers
     POST_ONLY_WOULD_TAKE = 1000
     FOK_UNFILLABLE = 1001
@@ -136,6 +145,9 @@ class ResultCode(IntEnum):
     OPEN_INTEREST_ABOVE_MAX = 1104
     POSITIONS_OPEN_MAX = 1105
     MARGIN_BELOW_REQUIRED = 1106
+    MARGIN_MODE_IN_USE = 1107
+    LEVERAGE_ABOVE_GUARD = 1108
+    SUBACCOUNTS_MAX = 1109
     # slots
     ORDER_SLOTS_EXHAUSTED = 1200
     POSITION_SLOTS_EXHAUSTED = 1201
@@ -187,6 +199,10 @@ class EventKind(IntEnum):
     FUNDING_SETTLED = 19
     FUNDING_SKIPPED = 20
     BATCH_RESULT = 21  # one command of a batch; printed inside its order_response, never alone
+    MARGIN_CALL = 22
+    ADL = 23
+    INSURANCE_CHANGED = 24
+    ACCOUNT_GUARDS_CHANGED = 25
 
 
 class Side(IntEnum):
@@ -210,6 +226,7 @@ class OrderKind(IntEnum):
     TAKE_PROFIT_LIMIT = 7
     TRAILING_STOP = 8
     SETTLEMENT = 9
+    ADL = 10
 
 
 class Tif(IntEnum):
@@ -307,6 +324,8 @@ class CloseReason(IntEnum):
     MARGIN_INSUFFICIENT_AT_FILL = 26
     LEVERAGE_ABOVE_TIER_AT_FILL = 27
     OPEN_INTEREST_ABOVE_MAX_AT_FILL = 28
+    ADL = 29
+    LOSS_LOCK = 30
 
 
 class PositionKind(IntEnum):
@@ -315,6 +334,14 @@ class PositionKind(IntEnum):
     NONE = 0
     NET = 1
     TICKET = 2
+
+
+class MarginMode(IntEnum):
+    """Whether a net position stands alone with its margin, or with the account's others on the whole account."""
+
+    NONE = 0
+    ISOLATED = 1
+    CROSS = 2
 
 
 class LedgerReason(IntEnum):
@@ -330,6 +357,7 @@ class LedgerReason(IntEnum):
     FUNDING = 7
     CREDIT = 8
     RESET = 9
+    TRANSFER = 10
 
 
 class MarketState(IntEnum):
@@ -359,29 +387,10 @@ class BatchStatus(IntEnum):
     CHECKPOINT = 4  # the entry just applied states a hash to compare with
 
 
-class EntryStage(IntEnum):
-    """How far an entry has come whose events filled the buffer."""
-
-    NONE = 0
-    DUE = 1
-    COMMAND = 2
-    SETTLE = 3
-
-
-class TaskKind(IntEnum):
-    """What an accepted instruction does one position or account at a time."""
-
-    NONE = 0
-    POSITIONS_CLOSE_ALL = 1
-    ACCOUNT_RESET = 2
-    MARKET_REDUCE_ONLY = 3
-    MARKET_SETTLE = 4
-
-
 # Ids of the venue's own accounts; users' accounts start at ACCOUNT_FIRST.
 ACCOUNT_EXTERNAL = 1
 ACCOUNT_HOUSE = 2
 ACCOUNT_FEES = 3
 ACCOUNT_INSURANCE = 4
 ACCOUNT_FIRST = 100
-RULES_VERSION = 2
+RULES_VERSION = 3

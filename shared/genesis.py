@@ -29,7 +29,10 @@ VENUE_DEFAULT: dict[str, Any] = {
     "orders_open_max": 200,
     "triggers_open_max": 400,
     "positions_open_max": 200,
+    "subaccounts_max": 10,
+    "stp_owner": 0,
 }
+VENUE_NEWER = {"subaccounts_max", "stp_owner"}  # a genesis of earlier rules says nothing of them
 
 # Lowest and highest of each whole number that a venue states.
 VENUE_BOUNDS = {
@@ -41,6 +44,8 @@ VENUE_BOUNDS = {
     "orders_open_max": (1, r.ORDERS_OPEN_MAX),
     "triggers_open_max": (1, r.TRIGGERS_OPEN_MAX),
     "positions_open_max": (1, r.POSITIONS_MAX),
+    "subaccounts_max": (0, 100),
+    "stp_owner": (0, 1),
 }
 
 # Lowest and highest of each whole number that a market states.
@@ -57,6 +62,8 @@ MARKET_BOUNDS = {
     "depth_levels": (1, 50),
     "taker_delay_ms": (0, 60_000),
 }
+# What a market states in money.
+MARKET_MONEY = ("notional_min", "notional_max", "open_interest_notional_max")
 MMR_PPM_BOUNDS = (1, 500_000)
 LIQUIDITIES = {liquidity.name.lower(): int(liquidity) for liquidity in Liquidity if liquidity}
 
@@ -74,6 +81,8 @@ MARKET_DEFAULT: dict[str, Any] = {
     "liquidity": "quote",
     "depth_levels": 50,
     "taker_delay_ms": 0,
+    "notional_max": "0",
+    "open_interest_notional_max": "0",
 }
 
 _MARKETS = {
@@ -118,9 +127,9 @@ def read(row: Row, data: dict[str, Any]) -> list[Row]:
     row[at : at + r.VENUE_WORDS] = units.words_of_text(data["venue"], r.VENUE_WORDS)
     row[_AT["rules"]] = _whole(data["rules"], 1, 10**6)
     venue_set = data["venue_set"]
-    if venue_set.keys() != VENUE_DEFAULT.keys():
+    if not VENUE_DEFAULT.keys() - VENUE_NEWER <= venue_set.keys() <= VENUE_DEFAULT.keys():
         raise ValueError("venue_set keys")
-    for name, value in venue_set.items():
+    for name, value in {**VENUE_DEFAULT, **venue_set}.items():
         if name.endswith("_balance"):
             row[_AT[name + "_e6"]] = _money(value)
         else:
@@ -152,7 +161,9 @@ def market_words(market: dict[str, Any]) -> Row:
         "lot_e12": lot_e12,
         "unit_e6": unit_e18 // 10**18,
         "notional_min_e6": _money(market["notional_min"]),
-        # A genesis of the first rules says nothing of these three.
+        # What came with later rules, a genesis of the first ones does not say.
+        "notional_max_e6": _money(market.get("notional_max", "0")),
+        "open_interest_notional_max_e6": _money(market.get("open_interest_notional_max", "0")),
         "liquidity": LIQUIDITIES[market.get("liquidity", "quote")],
         "order_lots_max": r.LOTS_UNIT_MAX * 10**18 // unit_e18,
         "open_interest_lots_max": r.INTEREST_UNIT_MAX * 10**18 // unit_e18,

@@ -7,7 +7,7 @@ Every field is an int64, so that a record is also a row of machine words. A deci
 
 import numpy as np
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 NAME_WORDS = 3  # market names: 24 bytes
 TEXT_WORDS = 4  # sessions, sources, engine ids, hashes: 32 bytes
@@ -63,6 +63,18 @@ PRESENT_TPSL = 1 << 28
 PRESENT_STP = 1 << 29
 PRESENT_SIDE = 1 << 30
 PRESENT_REDUCE_ONLY = 1 << 31
+PRESENT_LEVERAGE_MOST = 1 << 32
+PRESENT_LEVERAGE_MOST_NULL = 1 << 33
+PRESENT_LOSS_MOST = 1 << 34
+PRESENT_LOSS_MOST_NULL = 1 << 35
+PRESENT_SLIPPAGE_NULL = 1 << 36
+PRESENT_STP_NULL = 1 << 37
+
+# Bits of an account's guards: which of them its owner has set.
+GUARD_LEVERAGE = 1
+GUARD_LOSS = 2
+GUARD_SLIPPAGE = 4
+GUARD_STP = 8
 
 BATCH_MAX = 20  # commands of one batch
 PARTS_MAX = 2 * BATCH_MAX  # command records that belong to one entry: a batch's commands, each with an OCO's other leg
@@ -78,6 +90,8 @@ VENUE_PARAMETERS = (
     "orders_open_max",
     "triggers_open_max",
     "positions_open_max",
+    "subaccounts_max",
+    "stp_owner",
 )
 MARKET_PARAMETERS = (
     "tick",
@@ -95,6 +109,8 @@ MARKET_PARAMETERS = (
     "liquidity",
     "depth_levels",
     "taker_delay_ms",
+    "notional_max",
+    "open_interest_notional_max",
     "tiers",
 )
 
@@ -125,13 +141,14 @@ COMMAND = _record(
     price_trigger_units price_trigger_e12 trigger_by trail_ticks trail_ppm price_activation_units price_activation_e12
     quote_qty_units quote_qty_e12 close_percent expires_ms reduce_only stp tpsl
     amount_units amount_e12 timeout_ms scope reason
+    mode leverage_most loss_most_units loss_most_e12 account_to
     order_id position_id client_order_id owner_hi owner_lo
     who rules
     checkpoint_seq state_hash record_hash
     venue config_count parts_count parameters
     starting_balance_e6 insurance_balance_e6 request_window_ms
     accounts_max orders_max positions_max requests_max
-    orders_open_max triggers_open_max positions_open_max
+    orders_open_max triggers_open_max positions_open_max subaccounts_max stp_owner
     """,
     {
         "market": NAME_WORDS,
@@ -169,6 +186,8 @@ CONFIG = np.dtype(
         ("liquidity", np.int64),  # Liquidity
         ("depth_levels", np.int64),  # of quote_sized
         ("taker_delay_ms", np.int64),  # 0 none
+        ("notional_max_e6", np.int64),  # of one account's exposure at mark; 0 none
+        ("open_interest_notional_max_e6", np.int64),  # 0 none
         ("order_lots_max", np.int64),  # lots of one order and of one account's exposure
         ("open_interest_lots_max", np.int64),
         ("tiers_count", np.int64),
@@ -189,6 +208,8 @@ EVENT = _record(
     oco_id trail_ticks trail_ppm price_activation_ticks price_peak_ticks close_percent slippage_bps expires_us stp
     leverage cost_e6 margin_e6 free_e6 reserved_e6 amount_e6 fee_e6 pnl_e6 funding_e6 notional_e6 counter reference
     frozen deadman_us resets rate_ppb due_ms
+    mode equity_e6 maintenance_e6 price_bankruptcy_ticks liquidation_id locked_until_ms
+    account_main sub guards leverage_most loss_most_e6
     opened_us closed_us
     minute_ms open_x2 high_x2 low_x2 close_x2 quotes
     owner_hi owner_lo client_order_id

@@ -29,6 +29,8 @@ def market_changed(event: Words, market: str) -> str:
         f'"leverage_max":{config["leverage_max"]}{rates},"notional_min":"{units.money_text(config["notional_min_e6"])}",'
         f'"liquidity":"{_LIQUIDITIES[config["liquidity"]]}","depth_levels":{config["depth_levels"]},'
         f'"taker_delay_ms":{config["taker_delay_ms"]},'
+        f'"notional_max":"{units.money_text(config["notional_max_e6"])}",'
+        f'"open_interest_notional_max":"{units.money_text(config["open_interest_notional_max_e6"])}",'
         f'"order_qty_max":"{units.decimal_text(config["order_lots_max"] * lot_e12, lots)}",'
         f'"open_interest_max":"{units.decimal_text(config["open_interest_lots_max"] * lot_e12, lots)}",'
         f'"tiers":[{",".join(_tiers(event, config["tiers_count"]))}]}}'
@@ -57,6 +59,11 @@ def venue_changed(event: Words, market: str) -> str:
         + "".join([f',"{name}":{value}' for name, value in named])
         + "}"
     )
+
+
+def insurance_changed(event: Words, market: str) -> str:
+    """Return what the insurance fund holds."""
+    return f'{{"e":"insurance_changed","balance":"{money(event, "free_e6")}"}}'
 
 
 def funding_settled(event: Words, market: str) -> str:

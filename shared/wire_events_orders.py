@@ -12,6 +12,7 @@ from shared.wire_events_text import (
     RESULTS,
     SIDES,
     SOURCES,
+    STPS,
     Words,
     average,
     client_id,
@@ -25,7 +26,7 @@ from shared.wire_events_text import (
     qty,
 )
 
-_OPS, _STATUSES, _STPS = names_of(Op), names_of(OrderStatus), names_of(Stp)
+_OPS, _STATUSES = names_of(Op), names_of(OrderStatus)
 _TIFS = {int(tif): tif.name for tif in Tif}
 _FAILED = (CloseReason.TRIGGER_FAILED, CloseReason.DELAY_FAILED)
 
@@ -93,7 +94,7 @@ def order_changed(event: Words, market: str) -> str:
         + (f',"slippage_bps":{slippage_bps}' if slippage_bps >= 0 else "")
         + f',"post_only":{BOOLS[get(event, "post_only")]},'
         f'"reduce_only":{BOOLS[get(event, "reduce_only")]}'
-        + (f',"stp":"{_STPS[stp]}"' if stp > Stp.CANCEL_TAKER else "")
+        + (f',"stp":"{STPS[stp]}"' if stp > Stp.CANCEL_TAKER else "")
         + (f',"expires_ms":{expires_us // 1_000}' if expires_us else "")
         + f',"reserved":"{money(event, "reserved_e6")}","placed_us":{get(event, "opened_us")}}}'
     )

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from shared import records as r
 from shared import units
-from shared.codes import CloseReason, OrderKind, PositionKind, ResultCode, Side, TriggerBy
+from shared.codes import CloseReason, MarginMode, OrderKind, PositionKind, ResultCode, Side, Stp, TriggerBy
 
 AT = r.word_offsets(r.EVENT)
 KIND, MARKET, ACCOUNT = AT["kind"], AT["market"], AT["account"]
@@ -28,6 +28,7 @@ def names_of(codes: type[IntEnum]) -> dict[int, str]:
 
 SIDES, KINDS, REASONS = names_of(Side), names_of(OrderKind), names_of(CloseReason)
 SOURCES, POSITIONS = names_of(TriggerBy), names_of(PositionKind)
+STPS, MODES = names_of(Stp), names_of(MarginMode)
 RESULTS = {int(code): code.name for code in ResultCode}
 
 

@@ -37,6 +37,7 @@ _OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
     Op.POSITION_TRIGGERS_SET: (wire_orders.POSITION_TRIGGERS_SET, "position_id"),
     Op.MARGIN_CHANGE: (wire_orders.MARGIN_CHANGE, "position_id amount"),
     Op.LEVERAGE_SET: (wire_orders.LEVERAGE_SET, "market leverage"),
+    Op.MARGIN_MODE_SET: (wire_orders.MARGIN_MODE_SET, "market mode"),
     Op.DEADMAN_SET: (wire_orders.DEADMAN_SET, "timeout_ms"),
     Op.ACCOUNT_RESET: ({}, ""),
     Op.BATCH: ({"commands": _commands_read}, "commands"),
@@ -49,6 +50,9 @@ _OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
     Op.ACCOUNT_FREEZE: ({}, ""),
     Op.ACCOUNT_UNFREEZE: ({}, ""),
     Op.ACCOUNT_CREDIT: (wire_parameters.ACCOUNT_CREDIT, "amount reason"),
+    Op.ACCOUNT_GUARDS_SET: (wire_orders.ACCOUNT_GUARDS_SET, ""),
+    Op.SUBACCOUNT_OPEN: ({}, ""),
+    Op.ACCOUNT_TRANSFER: (wire_orders.ACCOUNT_TRANSFER, "account_to amount"),
 }
 _READERS = {op: (readers, frozenset(required.split())) for op, (readers, required) in _OPERATIONS.items()}
 # op -> (its keys in canonical order, those that must be there)
@@ -69,7 +73,7 @@ OPERATOR_OPS = frozenset(
     }
 )
 USER_OPS = frozenset(_READERS) - OPERATOR_OPS
-BATCH_OPS = USER_OPS - {Op.ACCOUNT_OPEN, Op.BATCH, Op.ACCOUNT_RESET}
+BATCH_OPS = USER_OPS - {Op.ACCOUNT_OPEN, Op.SUBACCOUNT_OPEN, Op.BATCH, Op.ACCOUNT_RESET}
 
 
 def _names(ops: frozenset[Op]) -> dict[str, Op]:

@@ -1,5 +1,5 @@
 """
-The keys of the operations on orders and positions, each with its reader, in canonical order; pure.
+The keys of the operations of a user, each with its reader, in canonical order; pure.
 
 `oco` is checked here and becomes a record of its own (`leg_read`): what it leaves out is the first leg's, which the
 core fills in.
@@ -8,7 +8,7 @@ core fills in.
 from typing import Any
 
 from shared import records as r
-from shared.codes import DeadmanScope, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
+from shared.codes import DeadmanScope, MarginMode, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
 from shared.wire_rows import AT, Row
 from shared.wire_values import (
     OK,
@@ -45,6 +45,7 @@ KINDS = {
 TIFS = {tif.name: int(tif) for tif in Tif if tif}
 STPS = {stp.name.lower(): int(stp) for stp in Stp if stp}
 TPSLS = {tpsl.name.lower(): int(tpsl) for tpsl in Tpsl if tpsl}
+MODES = {mode.name.lower(): int(mode) for mode in MarginMode if mode}
 SCOPES = {scope.name.lower(): int(scope) for scope in DeadmanScope if scope}
 
 
@@ -74,6 +75,15 @@ def _child_key(field: str, bit: int, bit_null: int, bit_price: int) -> Reader:
     return put
 
 
+def _or_null(reader: Reader, bit_null: int) -> Reader:
+    """Return a reader that takes null too, which removes what was set."""
+
+    def put(row: Row, value: Any) -> ResultCode:
+        return present(row, bit_null) if value is None else reader(row, value)
+
+    return put
+
+
 def _oco_read(row: Row, value: Any) -> ResultCode:
     """Return the first rule that the other leg breaks; the leg itself is read again by who keeps it."""
     present(row, r.PRESENT_OCO)
@@ -89,6 +99,7 @@ _SIDE = choice_key("side", SIDES, r.PRESENT_SIDE)
 _QTY = decimal_key("qty", r.PRESENT_QTY)
 _PRICE = decimal_key("price", r.PRESENT_PRICE)
 _PRICE_TRIGGER = decimal_key("price_trigger", r.PRESENT_PRICE_TRIGGER)
+_STP = choice_key("stp", STPS, r.PRESENT_STP)
 _SLIPPAGE = whole_key("slippage_bps", r.PRESENT_SLIPPAGE)
 _ORDER_ID = whole_key("order_id", r.PRESENT_ORDER_ID)
 _POSITION_ID = whole_key("position_id", r.PRESENT_POSITION_ID)
@@ -108,7 +119,7 @@ _TERMS: dict[str, Reader] = {
     "post_only": flag_key("post_only"),
     "reduce_only": flag_key("reduce_only", r.PRESENT_REDUCE_ONLY),
     "position_id": _POSITION_ID,
-    "stp": choice_key("stp", STPS, r.PRESENT_STP),
+    "stp": _STP,
     "slippage_bps": _SLIPPAGE,
 }
 _HEAD: dict[str, Reader] = {"market": market_read, "side": _SIDE, "kind": _KIND, "qty": _QTY}
@@ -160,8 +171,16 @@ POSITION_TRIGGERS_SET: dict[str, Reader] = {
 }
 MARGIN_CHANGE: dict[str, Reader] = {"position_id": _POSITION_ID, "amount": decimal_key("amount")}
 LEVERAGE_SET: dict[str, Reader] = {"market": market_read, "leverage": whole_key("leverage")}
+MARGIN_MODE_SET: dict[str, Reader] = {"market": market_read, "mode": choice_key("mode", MODES)}
 DEADMAN_SET: dict[str, Reader] = {"timeout_ms": whole_key("timeout_ms"), "scope": choice_key("scope", SCOPES)}
 ACCOUNT_OPEN: dict[str, Reader] = {"owner": owner_read}
+ACCOUNT_GUARDS_SET: dict[str, Reader] = {
+    "leverage_max": _or_null(whole_key("leverage_most", r.PRESENT_LEVERAGE_MOST), r.PRESENT_LEVERAGE_MOST_NULL),
+    "daily_loss_max": _or_null(decimal_key("loss_most", r.PRESENT_LOSS_MOST), r.PRESENT_LOSS_MOST_NULL),
+    "slippage_bps": _or_null(_SLIPPAGE, r.PRESENT_SLIPPAGE_NULL),
+    "stp": _or_null(_STP, r.PRESENT_STP_NULL),
+}
+ACCOUNT_TRANSFER: dict[str, Reader] = {"account_to": whole_key("account_to"), "amount": decimal_key("amount")}
 
 
 def leg_read(data: dict[str, Any]) -> Row:

@@ -85,7 +85,7 @@ def parameter_put(config: Row, name: str, value: Any) -> ResultCode:
         if code == OK and not genesis.step_is_sound(name, step_e12):
             code = ResultCode.PARAMETER_OUT_OF_RANGE
         number, field = step_e12, name + "_e12"
-    elif name == "notional_min":
+    elif name in genesis.MARKET_MONEY:
         code, number = _money_read(value)
         field = name + "_e6"
     elif name == "liquidity":

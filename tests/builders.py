@@ -69,5 +69,18 @@ def wish(engine: Engine, chance: random.Random, market: str, tick: int, lot: int
             {"op": "position_triggers_set", "position_id": chance.choice(positions), "stop_loss": near},
             {"op": "order_cancel", "order_id": chance.choice(orders)},
             {"op": "orders_cancel"},
+            chance.choice(settings(market)),
         ]
     )
+
+
+def settings(market: str) -> list[dict[str, Any]]:
+    """Return what an owner may set for himself: modes, leverage, guards, another account and money in it."""
+    return [
+        {"op": "margin_mode_set", "market": market, "mode": "cross"},
+        {"op": "leverage_set", "market": market, "leverage": 20},
+        {"op": "account_guards_set", "stp": "cancel_maker", "daily_loss_max": "4000"},
+        {"op": "account_guards_set", "stp": None},
+        {"op": "account_transfer", "account_to": 103, "amount": "50"},
+        {"op": "subaccount_open"},
+    ]

@@ -101,6 +101,10 @@ def bases(world: World) -> dict[str, dict[str, Any]]:
         "leverage": {"op": "leverage_set", "market": MARKET, "leverage": 5},
         "deadman": {"op": "deadman_set", "timeout_ms": 60_000},
         "reset": {"op": "account_reset"},
+        "mode": {"op": "margin_mode_set", "market": MARKET, "mode": "cross"},
+        "guards": {"op": "account_guards_set", "leverage_max": 5},
+        "sub": {"op": "subaccount_open"},
+        "transfer": {"op": "account_transfer", "account_to": world.account, "amount": "5"},
         "batch": {"op": "batch", "commands": [{"op": "orders_cancel"}]},
         **OPERATOR_BASES,
     }  # fmt: skip
@@ -171,9 +175,11 @@ NUMBER_KEYS = [
     ("ticket_qty", "qty"), ("close_qty", "qty"), ("close_percent", "percent"), ("triggers", "stop_loss"),
     ("stop", "price_trigger"), ("stop_limit", "price"), ("trail", "price_activation"), ("quote", "quote_qty"),
     ("reduce", "close_percent"), ("amend", "qty"), ("amend", "price"), ("margin", "amount"), ("settle", "price"),
-    ("credit", "amount"), ("market_set", "tick"), ("market_set", "notional_min"), ("venue_set", "starting_balance"),
+    ("credit", "amount"), ("market_set", "tick"), ("market_set", "notional_min"), ("market_set", "notional_max"),
+    ("venue_set", "starting_balance"), ("transfer", "amount"), ("guards", "daily_loss_max"),
 ]  # fmt: skip
-PLAIN_NUMBER_KEYS = [pair for pair in NUMBER_KEYS if pair[1] not in ("take_profit", "stop_loss")]
+# Where nothing else than a number fits.
+PLAIN_NUMBER_KEYS = [pair for pair in NUMBER_KEYS if pair[1] not in ("take_profit", "stop_loss", "daily_loss_max")]
 NOT_WHOLES: list[tuple[str, Any, str]] = [
     ("text", "5", "FIELD_TYPE_INVALID"),
     ("true", True, "FIELD_TYPE_INVALID"),
@@ -212,6 +218,7 @@ def number_cases() -> Iterator[Case]:
         ("leverage", "leverage", "LEVERAGE_OUT_OF_RANGE"),
         ("trail", "trail_ticks", "TRAIL_OUT_OF_RANGE"),
         ("deadman", "timeout_ms", "TIMEOUT_OUT_OF_RANGE"),
+        ("transfer", "account_to", "ACCOUNT_TARGET_UNKNOWN"),
         ("venue_set", "orders_open_max", "PARAMETER_OUT_OF_RANGE"),
         ("market_set", "price_band_ppm", "PARAMETER_OUT_OF_RANGE"),
         ("market_set", "depth_levels", "PARAMETER_OUT_OF_RANGE"),
@@ -331,7 +338,7 @@ def key_cases() -> Iterator[Case]:
             yield Case(f"{base} with key {key!r}", "FIELD_UNKNOWN", instruction(base, {key: "1"}))
     for key in ("commands", "owner", "margin", "leverage", "percent", "amount", "scope", "order_id"):
         yield Case(f"limit with {key}", "FIELD_UNKNOWN", instruction("limit", {key: "1"}))
-    for op in (*OPERATOR_OPS, "margin_mode_set", "ORDER_PLACE", "", "order_place ", "drop table"):
+    for op in (*OPERATOR_OPS, "account_close", "ORDER_PLACE", "", "order_place ", "drop table"):
         yield Case(f"op {op!r}", "OP_UNKNOWN", instruction("cancel_all", {"op": op}))
     exclusive = [
         ("ticket", {"qty": "0.001"}),
@@ -353,10 +360,11 @@ def all_cases() -> list[Case]:
     from tests.corpus_entries import entry_cases, envelope_cases, named_cases
     from tests.corpus_operators import operator_cases
     from tests.corpus_orders import account_cases, oco_cases, order_cases
+    from tests.corpus_owners import owner_cases
 
     parts = (
         number_cases, range_cases, text_cases, key_cases, envelope_cases, named_cases, entry_cases, order_cases,
-        oco_cases, account_cases, operator_cases,
+        oco_cases, account_cases, operator_cases, owner_cases,
     )  # fmt: skip
     cases = [case for part in parts for case in part()]
     return [Case(f"{number:03d} {case.name[:80]}", case.code, case.fields) for number, case in enumerate(cases)]

@@ -14,7 +14,18 @@ import numpy as np
 
 from engine.core import kernel
 from engine.core.apply import batch_apply
-from engine.core.inspect import account_of, accounts_of, header, market_views, markets_of, orders_of, positions_of
+from engine.core.inspect import (
+    account_of,
+    accounts_of,
+    adl_ranks,
+    adl_scores,
+    header,
+    market_views,
+    markets_of,
+    orders_of,
+    pool_of,
+    positions_of,
+)
 from engine.core.invariants import invariants
 from engine.core.kernel import compiled
 from engine.core.snapshot import (
@@ -32,6 +43,8 @@ __all__ = [
     "SnapshotMismatch",
     "account_of",
     "accounts_of",
+    "adl_ranks",
+    "adl_scores",
     "allocate",
     "apply_batch",
     "compiled",
@@ -42,6 +55,7 @@ __all__ = [
     "market_views",
     "markets_of",
     "orders_of",
+    "pool_of",
     "positions_of",
     "restore",
     "snapshot_copy",

@@ -55,7 +55,7 @@ def level_descend(state, records, first, count):
 
 
 @kernel
-def account_of(state, record):
+def account_seen(state, record):
     """Return the row of a record's account, or ROW_NONE."""
     if ACCOUNT_FIRST <= record.account < state.venue.account_next:
         return tables.account_row(record.account)
@@ -87,7 +87,7 @@ def order_seen(state, order_id):
 @kernel
 def slots_seen(state, record, ahead):
     """Read what is found by a number alone: slots of indexes, the account, the request that will be forgotten."""
-    account_row = account_of(state, record)
+    account_row = account_seen(state, record)
     links = state.account_links[account_row]
     seen = request_seen(state, record.account, record.request_hi, record.request_lo)
     seen ^= order_seen(state, record.order_id) ^ order_seen(state, state.venue.order_next + ahead)
@@ -98,7 +98,7 @@ def slots_seen(state, record, ahead):
 @kernel
 def rows_seen(state, record, ahead):
     """Read the rows that those name: an order, its node, its account's last order and position, a price's bucket."""
-    account_row = account_of(state, record)
+    account_row = account_seen(state, record)
     row = orders.order_find(state, record.order_id)
     seen = order_row_seen(state, row) ^ int64(state.nodes[row].parent)
     last = int64(state.account_links[account_row].order_last)

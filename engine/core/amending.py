@@ -7,7 +7,7 @@ and lots are counted out, and may take.
 
 from numpy import int64
 
-from engine.core import closing, events, ledger, orders, prices, reserves, taking, triggers, validate, waking
+from engine.core import closing, events, guards, ledger, orders, prices, reserves, taking, triggers, validate, waking
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND
 from engine.core.tables import account_row as row_of_account
@@ -122,6 +122,8 @@ def amended_filters_validate(state):
         return int64(ResultCode.MARKET_HALTED)
     if market.state == MarketState.REDUCE_ONLY and hand.reduce_only == 0:
         return int64(ResultCode.MARKET_REDUCE_ONLY)
+    if hand.reduce_only == 0 and guards.locked(state, row_of_account(int64(hand.account_id))):
+        return int64(ResultCode.ACCOUNT_LOCKED)
     if not prices.fresh(state, ask.market_row):
         return int64(ResultCode.PRICE_STALE)
     return int64(OK)

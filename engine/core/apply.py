@@ -13,6 +13,7 @@ from engine.core import (
     commands,
     due,
     events,
+    events_venue,
     founding,
     lifecycle,
     prices,
@@ -22,16 +23,21 @@ from engine.core import (
     validate_accounts,
     validate_markets,
     validate_orders,
+    validate_owners,
     validate_trades,
 )
 from engine.core.kernel import JIT, entry, kernel
 from engine.core.limits import AHEAD, EVENTS_CHUNK
-from shared.codes import BatchStatus, EntryKind, EntryStage, Op, ResultCode
+from shared.codes import ACCOUNT_INSURANCE, BatchStatus, EntryKind, Op, ResultCode
 from shared.records import TEXT_WORDS
 
 OK = int(ResultCode.OK)
 COMMAND_ITSELF = -1  # entry_part before a batch's commands
-STAGE_NONE = int(EntryStage.NONE)
+# How far an entry has come whose events filled the buffer.
+STAGE_NONE = 0
+STAGE_DUE = 1
+STAGE_COMMAND = 2
+STAGE_SETTLE = 3
 
 
 @entry
@@ -70,12 +76,13 @@ def entry_begin(state, record, configs):
     header.seq = record.seq
     header.entries[record.kind] += 1
     state.entry_events = 0
+    state.insurance_told_e6 = state.accounts[ACCOUNT_INSURANCE].free_e6
     if record.kind == EntryKind.GENESIS:
         founding.genesis_apply(state, record, configs)
-        state.entry_stage = int64(EntryStage.SETTLE)
+        state.entry_stage = STAGE_SETTLE
         return
     due.time_move(state, record)
-    state.entry_stage = int64(EntryStage.DUE)
+    state.entry_stage = STAGE_DUE
 
 
 @kernel
@@ -85,16 +92,16 @@ def entry_run(state, record, words, parts, part_words, configs, config_words):
 
     Every function here is compiled with all that it uses: the fewer stand above each other, the sooner it is done.
     """
-    if state.entry_stage == EntryStage.DUE:
+    if state.entry_stage == STAGE_DUE:
         if not due.due_run(state):
             return False
-        state.entry_stage = int64(EntryStage.COMMAND)
+        state.entry_stage = STAGE_COMMAND
         state.entry_part = COMMAND_ITSELF
-    while state.entry_stage == EntryStage.COMMAND:
+    while state.entry_stage == STAGE_COMMAND:
         if not lifecycle.task_run(state):
             return False
         if state.entry_part >= 0 and (state.ask.batch == 0 or state.entry_part >= record.parts_count):
-            state.entry_stage = int64(EntryStage.SETTLE)
+            state.entry_stage = STAGE_SETTLE
         elif not events.room(state):
             return False
         elif state.entry_part >= 0:
@@ -121,9 +128,11 @@ def entry_run(state, record, words, parts, part_words, configs, config_words):
 
 @kernel
 def entry_end(state, record):
-    """Close an entry and return the BatchStatus that its end calls for."""
+    """Close an entry, the insurance fund told last if it changed, and return the BatchStatus that its end calls for."""
     header = state.header
     state.entry_stage = STAGE_NONE
+    if state.accounts[ACCOUNT_INSURANCE].free_e6 != state.insurance_told_e6:
+        events_venue.emit_insurance_changed(state)
     if state.entry_events > 0:
         header.events_seq = header.seq
         header.events_chunk = (state.entry_events - 1) // EVENTS_CHUNK
@@ -204,7 +213,7 @@ def instruction_validate(state, record, parts, configs):
     if op == Op.POSITION_TRIGGERS_SET:
         return validate_trades.triggers_set_validate(state, record)
     if op == Op.ACCOUNT_OPEN:
-        return founding.account_open_validate(state, record)
+        return validate_owners.account_open_validate(state, record)
     return rare_validate(state, record, configs)
 
 
@@ -218,6 +227,14 @@ def rare_validate(state, record, configs):
         return validate_accounts.margin_change_validate(state, record)
     if op == Op.LEVERAGE_SET:
         return validate_accounts.leverage_set_validate(state, record)
+    if op == Op.MARGIN_MODE_SET:
+        return validate_owners.margin_mode_set_validate(state, record)
+    if op == Op.ACCOUNT_GUARDS_SET:
+        return validate_owners.guards_set_validate(state, record)
+    if op == Op.SUBACCOUNT_OPEN:
+        return validate_owners.subaccount_open_validate(state, record)
+    if op == Op.ACCOUNT_TRANSFER:
+        return validate_owners.account_transfer_validate(state, record)
     if op == Op.DEADMAN_SET:
         return validate_accounts.deadman_set_validate(state, record)
     if op == Op.ACCOUNT_RESET:

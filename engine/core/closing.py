@@ -11,25 +11,25 @@ from shared.codes import CloseReason, OrderKind, OrderStatus, Stp, Tif
 
 
 @kernel
-def close_order_start(state, position_row, lots, kind):
-    """Begin, in hand and numbered, the order that closes lots of a position."""
+def close_order_start(state, row, position_row, lots, kind):
+    """Begin, in a row of the hand and numbered, the order that closes lots of a position."""
     position = state.positions[position_row]
     market_row = int64(position.market_id) - 1
     side = orders.closing_side(position.lots)
-    orders.order_start(state, int64(ORDER_IN_HAND), market_row, int64(position.account_id), side, kind)
-    order = state.orders[ORDER_IN_HAND]
+    orders.order_start(state, row, market_row, int64(position.account_id), side, kind)
+    order = state.orders[row]
     order.qty_lots = lots
     order.position_id = position.position_id
     order.reduce_only = 1
     order.stp = Stp.CANCEL_MAKER
     order.slippage_bps = taking.SLIPPAGE_FREE
-    orders.order_number(state, int64(ORDER_IN_HAND))
+    orders.order_number(state, row)
 
 
 @kernel
 def position_close_order(state, position_row, lots):
     """Close lots of a position as a taker without a price bound, or, under a taker delay, put the order aside."""
-    close_order_start(state, position_row, lots, int64(OrderKind.MARKET))
+    close_order_start(state, int64(ORDER_IN_HAND), position_row, lots, int64(OrderKind.MARKET))
     order = state.orders[ORDER_IN_HAND]
     order.tif = Tif.IOC
     market_row = int64(order.market_id) - 1
@@ -70,10 +70,27 @@ def delay_begin(state):
 
 
 @kernel
+def forced_run(state, reason):
+    """
+    Execute the walk of a close that nothing refuses and that never rests; what it ends has `reason`.
+
+    Returns the lots that the walk has left: while there are any, the order stays in hand and has not ended.
+    """
+    take = state.taker
+    take.rest_lots = 0
+    execution.taker_begin(state)
+    execution.taker_run(state, reason)
+    left_lots = take.lots - take.filled_lots
+    if left_lots == 0:
+        execution.taker_finish(state, reason)
+    return left_lots
+
+
+@kernel
 def house_close(state, position_row, price_ticks, kind, fee_ppm, reason):
     """Close a whole user position against the house at a price, as an order of its own; everything is told."""
     lots = abs(state.positions[position_row].lots)
-    close_order_start(state, position_row, lots, kind)
+    close_order_start(state, int64(ORDER_IN_HAND), position_row, lots, kind)
     order = state.orders[ORDER_IN_HAND]
     order.price_ticks = price_ticks
     order.fee_taker_ppm = fee_ppm
@@ -82,7 +99,4 @@ def house_close(state, position_row, price_ticks, kind, fee_ppm, reason):
     taking.take_load(state, int64(ORDER_IN_HAND), int64(ROW_NONE))
     matching.walk_begin(state)
     matching.house_step(state, lots, price_ticks)
-    state.taker.rest_lots = 0
-    execution.taker_begin(state)
-    execution.taker_run(state, reason)
-    execution.taker_finish(state, reason)
+    forced_run(state, reason)

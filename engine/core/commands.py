@@ -16,6 +16,7 @@ from engine.core import (
     ledger,
     lifecycle,
     orders,
+    owners,
     placing,
     reserves,
     tables,
@@ -51,7 +52,7 @@ def instruction_execute(state, command, configs):
         if op == Op.MARGIN_CHANGE:
             position_id = command.position_id
         events.emit_answer(state, command, command.account, int64(0), position_id)
-        if op >= Op.VENUE_SET:
+        if op >= Op.VENUE_SET and op <= Op.ACCOUNT_CREDIT:
             operation_execute(state, command, configs)
         else:
             account_execute(state, command)
@@ -59,13 +60,21 @@ def instruction_execute(state, command, configs):
 
 @kernel
 def account_execute(state, command):
-    """Carry out what concerns an account as a whole, or its positions' margin."""
+    """Carry out what concerns an account as a whole, its owner's other accounts, or its positions' margin."""
     if command.op == Op.POSITIONS_CLOSE_ALL:
         lifecycle.positions_close_all(state, command)
     elif command.op == Op.MARGIN_CHANGE:
         accounts.margin_change(state, command)
     elif command.op == Op.LEVERAGE_SET:
         accounts.leverage_set(state, command)
+    elif command.op == Op.MARGIN_MODE_SET:
+        accounts.margin_mode_set(state, command)
+    elif command.op == Op.ACCOUNT_GUARDS_SET:
+        accounts.guards_set(state, command)
+    elif command.op == Op.SUBACCOUNT_OPEN:
+        subaccount_open(state, command)
+    elif command.op == Op.ACCOUNT_TRANSFER:
+        accounts.account_transfer(state, command)
     elif command.op == Op.DEADMAN_SET:
         accounts.deadman_set(state, command)
     elif command.op == Op.ACCOUNT_RESET:
@@ -98,25 +107,44 @@ def operation_execute(state, command, configs):
 @kernel
 def account_open(state, command):
     """Give an owner an account with the starting balance; an owner who has one is answered with it."""
-    row = tables.index_find(state.owners_index, state.index_seed, command.owner_hi, command.owner_lo, int64(0))
+    row = owners.account_find(state, command.owner_hi, command.owner_lo, int64(0))
     if row != ROW_NONE:
         events.emit_answer(state, command, state.accounts[row].account_id, int64(0), int64(0))
         return
-    account_id = state.venue.account_next
-    state.venue.account_next += 1
-    row = tables.account_row(account_id)
-    account = state.accounts[row]
-    account.account_id = account_id
-    account.owner_hi = command.owner_hi
-    account.owner_lo = command.owner_lo
-    account.opened_us = state.header.log_time_us
-    account_link(state, row)
-    events.emit_answer(state, command, account_id, int64(0), int64(0))
+    row = account_begin(state, command.owner_hi, command.owner_lo, int64(0), int64(0))
+    events.emit_answer(state, command, state.accounts[row].account_id, int64(0), int64(0))
     events.emit_account_opened(state, row)
     ledger.transfer(
         state, int64(ACCOUNT_EXTERNAL), row, state.venue.starting_balance_e6, int64(LedgerReason.DEPOSIT), int64(0)
     )
     events.emit_account_changed(state, row)
+
+
+@kernel
+def subaccount_open(state, command):
+    """Give the owner of the account in hand one account more, without money."""
+    main = state.accounts[owners.main_row(state, state.ask.account_row)]
+    main.subs += 1
+    row = account_begin(state, main.owner_hi, main.owner_lo, main.account_id, main.subs)
+    events.emit_account_opened(state, row)
+    events.emit_account_changed(state, row)
+
+
+@kernel
+def account_begin(state, owner_hi, owner_lo, main_id, sub):
+    """Return the row of a new account of an owner; `sub` says which of those of `main_id`, 0 that it is a main one."""
+    account_id = state.venue.account_next
+    state.venue.account_next += 1
+    row = tables.account_row(account_id)
+    account = state.accounts[row]
+    account.account_id = account_id
+    account.owner_hi = owner_hi
+    account.owner_lo = owner_lo
+    account.main_id = main_id
+    account.sub = sub
+    account.opened_us = state.header.log_time_us
+    account_link(state, row)
+    return row
 
 
 @kernel
@@ -126,7 +154,7 @@ def account_link(state, row):
     state.accounts_table.live += 1
     state.accounts_table.top = max(state.accounts_table.top, row)
     if account.account_id >= ACCOUNT_FIRST:
-        tables.index_insert(state.owners_index, state.index_seed, account.owner_hi, account.owner_lo, int64(0), row)
+        tables.index_insert(state.owners_index, state.index_seed, account.owner_hi, account.owner_lo, account.sub, row)
 
 
 @kernel

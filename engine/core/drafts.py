@@ -6,11 +6,11 @@ Writes the rows in hand alone. The order of checks is that of docs/commands.md.
 
 from numpy import int64
 
-from engine.core import limits, orders, prices, taking, validate
+from engine.core import guards, limits, orders, prices, taking, validate
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, ORDER_LEG, PRICE_TICKS_MAX
 from engine.core.validate_shapes import dormant_kind, has_trigger
-from shared.codes import OrderKind, ResultCode, Stp, Tif, TriggerBy
+from shared.codes import OrderKind, ResultCode, Tif, TriggerBy
 from shared.records import (
     CLIENT_ID_WORDS,
     PRESENT_ACTIVATION,
@@ -41,7 +41,7 @@ def order_draft(state, row, command, side, reduce_only, stp):
     order = state.orders[row]
     order.reduce_only = reduce_only
     order.post_only = command.post_only
-    order.stp = stp if stp != 0 else int64(Stp.CANCEL_TAKER)
+    order.stp = stp if stp != 0 else guards.stp(state, ask.account_row)
     order.tif = command.tif
     if order.tif == Tif.NONE:
         order.tif = int64(Tif.GTC) if orders.limit_like(command.order_kind) else int64(Tif.IOC)

@@ -1,6 +1,6 @@
 """
 What the passing of log time brings, in order: requests are forgotten, then by due time orders expire, dead-man's
-switches fire and fundings are settled, then the candle of a minute that has ended.
+switches fire and fundings are settled, then the candle of a minute that has ended; with the day, its margin calls.
 
 One thing at a time, each before the next by (time; expiry, dead-man, funding; id). What fires is read from the state
 alone, and a funding that is under way stands in `due`: so an entry whose events fill the buffer goes on where it stood.
@@ -8,9 +8,21 @@ alone, and a funding that is under way stands in `due`: so an entry whose events
 
 from numpy import int64
 
-from engine.core import accounts, events, funding, orders, requests, reserves, tables, timers
+from engine.core import (
+    accounts,
+    events,
+    fitting,
+    funding,
+    guards,
+    orders,
+    requests,
+    reserves,
+    stale,
+    tables,
+    timers,
+)
 from engine.core.kernel import kernel
-from engine.core.limits import KEYFRAME_US, MINUTE_US, ROW_NONE, TICK_JUMP_US, TICK_LEAD_US
+from engine.core.limits import DAY_US, KEYFRAME_US, MINUTE_US, ROW_NONE, TICK_JUMP_US, TICK_LEAD_US
 from shared.codes import CloseReason, EntryKind
 
 # In the order in which things of one time happen.
@@ -66,8 +78,19 @@ def due_run(state):
             return False
         for market_row in range(state.venue.markets_count):
             candle_end(state, int64(market_row))
+        if guards.day(state) != header.minute * MINUTE_US // DAY_US:
+            day_begin(state)
         header.minute = minute
     return True
+
+
+@kernel
+def day_begin(state):
+    """Let the accounts that were told a margin call on an earlier UTC day be watched for another."""
+    today = guards.day(state)
+    for account_row in range(1, state.accounts_table.top + 1):
+        if 0 < state.accounts[account_row].called_day < today:
+            stale.note(state, int64(account_row))
 
 
 @kernel
@@ -98,7 +121,9 @@ def due_do(state, kind):
     elif kind == DEADMAN:
         accounts.deadman_fire(state, timers.deadman_first(state))
     elif state.due.funding_market != 0:
-        funding.funding_step(state)
+        account_row = funding.funding_step(state)
+        if account_row != ROW_NONE:
+            fitting.money_fit(state, account_row)
     else:
         funding.funding_settle_begin(state, funding.funding_first(state))
 

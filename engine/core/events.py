@@ -7,10 +7,10 @@ An event carries its market's scales, so that it can be printed long after the s
 
 from numpy import int64
 
-from engine.core import margin, tables, trailing
+from engine.core import guards, margin, tables, trailing
 from engine.core.kernel import kernel
 from engine.core.limits import EVENTS_CAPACITY, PRICE_TICKS_MAX
-from shared.codes import ACCOUNT_FIRST, EventKind, OrderKind, OrderStatus, ResultCode
+from shared.codes import ACCOUNT_FIRST, EventKind, MarginMode, OrderKind, OrderStatus, ResultCode
 from shared.records import CLIENT_ID_WORDS
 
 MARKET_NONE = -1
@@ -202,12 +202,14 @@ def emit_position_changed(state, position_row):
     event.account = position.account_id
     event.position_id = position.position_id
     event.position_kind = position.kind
+    event.mode = int64(MarginMode.CROSS) if position.cross != 0 else int64(MarginMode.ISOLATED)
     event.qty_lots = position.lots
     event.leverage = position.leverage
     event.price_average_e4 = margin.price_average_e4(abs(position.cost_e6), abs(position.lots), unit_e6)
     event.cost_e6 = position.cost_e6
     event.margin_e6 = position.margin_e6
-    event.price_liquidation_ticks = margin.threshold_ticks(state, position_row)
+    # A cross position's would be old at the next tick of any of its account's markets.
+    event.price_liquidation_ticks = int64(0) if position.cross != 0 else margin.threshold_ticks(state, position_row)
     event.take_profit_id = position.take_profit_id
     event.stop_loss_id = position.stop_loss_id
     if position.take_profit_id != 0:
@@ -254,14 +256,17 @@ def emit_closed_position(state, position_row, direction_sign, reason):
 
 @kernel
 def emit_account_changed(state, account_row):
-    """State a user's balances as they stand."""
+    """State a user's balances as they stand; every market in which it holds a cross position is settled again."""
     account = state.accounts[account_row]
     if account.account_id < ACCOUNT_FIRST:
         return
+    state.touched |= state.account_links[account_row].cross_markets
     event = event_begin(state, int64(EventKind.ACCOUNT_CHANGED), int64(MARKET_NONE))
     event.account = account.account_id
     event.free_e6 = account.free_e6
     event.reserved_e6 = account.reserved_e6
+    event.mode = int64(MarginMode.CROSS) if account.cross != 0 else int64(MarginMode.ISOLATED)
+    event.locked_until_ms = guards.locked_until_ms(state, account_row)
     event.frozen = account.frozen
     event.deadman_us = account.deadman_us
     event.resets = account.resets
@@ -275,6 +280,8 @@ def emit_account_opened(state, account_row):
     event.account = account.account_id
     event.owner_hi = account.owner_hi
     event.owner_lo = account.owner_lo
+    event.account_main = account.main_id
+    event.sub = account.sub
 
 
 @kernel
@@ -306,26 +313,62 @@ def emit_trigger_fired(state, order_row, price_ticks):
 
 
 @kernel
-def emit_liquidation(state, position_row, order_id, lots, price_ticks):
-    """State that a position is closed by force."""
-    position = state.positions[position_row]
-    market_row = int64(position.market_id) - 1
-    event = event_begin(state, int64(EventKind.LIQUIDATION), market_row)
-    event.account = position.account_id
-    event.position_id = position.position_id
+def emit_liquidation(state, position_row, order_id, lots, price_ticks, price_bankruptcy_ticks):
+    """State that lots of a position are closed by force; a bankruptcy price of 0 is not told."""
+    event = position_begin(state, int64(EventKind.LIQUIDATION), position_row)
     event.order_id = order_id
     event.qty_lots = lots
     event.price_ticks = price_ticks
-    event.price_mark_ticks = state.markets[market_row].mark_ticks
+    event.price_bankruptcy_ticks = price_bankruptcy_ticks
 
 
 @kernel
-def emit_deficit(state, position_row, payer, amount_e6):
-    """State what the venue paid for a position that lost more than its margin."""
+def position_begin(state, kind, position_row):
+    """Return the next event of a position, its names and its market's mark filled in."""
     position = state.positions[position_row]
-    event = event_begin(state, int64(EventKind.DEFICIT), int64(position.market_id) - 1)
+    market_row = int64(position.market_id) - 1
+    event = event_begin(state, kind, market_row)
     event.account = position.account_id
     event.position_id = position.position_id
+    event.price_mark_ticks = state.markets[market_row].mark_ticks
+    return event
+
+
+@kernel
+def emit_margin_call_position(state, position_row, equity_e6, maintenance_e6):
+    """State that an isolated position comes near its liquidation."""
+    event = position_begin(state, int64(EventKind.MARGIN_CALL), position_row)
+    event.mode = int64(MarginMode.ISOLATED)
+    event.equity_e6 = equity_e6
+    event.maintenance_e6 = maintenance_e6
+
+
+@kernel
+def emit_margin_call_account(state, account_row, equity_e6, maintenance_e6):
+    """State that an account's cross positions together come near liquidation."""
+    event = event_begin(state, int64(EventKind.MARGIN_CALL), int64(MARKET_NONE))
+    event.account = state.accounts[account_row].account_id
+    event.mode = int64(MarginMode.CROSS)
+    event.equity_e6 = equity_e6
+    event.maintenance_e6 = maintenance_e6
+
+
+@kernel
+def emit_adl(state, position_row, order_id, liquidation_order_id, lots, price_ticks):
+    """State that lots of a position are closed to take the other side of a liquidation."""
+    event = position_begin(state, int64(EventKind.ADL), position_row)
+    event.order_id = order_id
+    event.liquidation_id = liquidation_order_id
+    event.qty_lots = lots
+    event.price_ticks = price_ticks
+
+
+@kernel
+def emit_deficit(state, account_row, position_id, market_row, payer, amount_e6):
+    """State what the venue paid for a position, or for cross positions, that lost more than was there."""
+    event = event_begin(state, int64(EventKind.DEFICIT), market_row)
+    event.account = state.accounts[account_row].account_id
+    event.position_id = position_id
     event.counter = payer
     event.amount_e6 = amount_e6
 

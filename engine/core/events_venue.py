@@ -1,5 +1,5 @@
 """
-What an operator, a leverage or a funding changed, told: one `emit_*` per event kind, beside those of `events.py`.
+What an operator, an account's setting or a funding changed, told: one `emit_*` per event kind, beside `events.py`.
 """
 
 from numpy import int64
@@ -7,12 +7,12 @@ from numpy import int64
 from engine.core import events
 from engine.core.events import MARKET_NONE
 from engine.core.kernel import kernel
-from shared.codes import EventKind
+from shared.codes import ACCOUNT_INSURANCE, EventKind, MarginMode
 from shared.records import NAME_WORDS, TIERS_CAPACITY
 
 SKIPPED_MARK_OLD = 1
 SKIPPED_HALTED = 2
-TIER_FIRST = NAME_WORDS + 18  # words of a configuration before its tiers
+TIER_FIRST = NAME_WORDS + 20  # words of a configuration before its tiers
 
 
 @kernel
@@ -44,8 +44,10 @@ def config_put(words, config):
     words[NAME_WORDS + 13] = config.liquidity
     words[NAME_WORDS + 14] = config.depth_levels
     words[NAME_WORDS + 15] = config.taker_delay_ms
-    words[NAME_WORDS + 16] = config.order_lots_max
-    words[NAME_WORDS + 17] = config.open_interest_lots_max
+    words[NAME_WORDS + 16] = config.notional_max_e6
+    words[NAME_WORDS + 17] = config.open_interest_notional_max_e6
+    words[NAME_WORDS + 18] = config.order_lots_max
+    words[NAME_WORDS + 19] = config.open_interest_lots_max
     words[TIER_FIRST] = config.tiers_count
     for tier in range(TIERS_CAPACITY):
         row = config.tiers[tier]
@@ -70,15 +72,39 @@ def emit_venue_changed(state):
     event.config[6] = venue.orders_open_max
     event.config[7] = venue.triggers_open_max
     event.config[8] = venue.positions_open_max
+    event.config[9] = venue.subaccounts_max
+    event.config[10] = venue.stp_owner
+
+
+@kernel
+def emit_insurance_changed(state):
+    """State what the insurance fund holds."""
+    event = events.event_begin(state, int64(EventKind.INSURANCE_CHANGED), int64(MARKET_NONE))
+    event.free_e6 = state.accounts[ACCOUNT_INSURANCE].free_e6
 
 
 @kernel
 def emit_account_market_changed(state, account_row, market_row):
-    """State the leverage that an account has set in a market."""
+    """State the leverage that an account has set in a market, 0 for none, and the margin mode there."""
     account = state.accounts[account_row]
     event = events.event_begin(state, int64(EventKind.ACCOUNT_MARKET_CHANGED), market_row)
     event.account = account.account_id
     event.leverage = int64(account.leverage[market_row])
+    across = (account.cross >> market_row) & 1 != 0
+    event.mode = int64(MarginMode.CROSS) if across else int64(MarginMode.ISOLATED)
+
+
+@kernel
+def emit_account_guards_changed(state, account_row):
+    """State which guards an account's owner has set, and how."""
+    account = state.accounts[account_row]
+    event = events.event_begin(state, int64(EventKind.ACCOUNT_GUARDS_CHANGED), int64(MARKET_NONE))
+    event.account = account.account_id
+    event.guards = account.guards
+    event.leverage_most = account.leverage_most
+    event.loss_most_e6 = account.loss_most_e6
+    event.slippage_bps = account.slippage_bps
+    event.stp = account.stp
 
 
 @kernel

@@ -6,7 +6,20 @@ The taker is the order in hand; its walk is done and its checks have said OK, so
 
 from numpy import int64
 
-from engine.core import brackets, depth, events, ledger, makers, margin, matching, orders, plans, positions, reserves
+from engine.core import (
+    brackets,
+    cross,
+    depth,
+    events,
+    fitting,
+    ledger,
+    makers,
+    matching,
+    orders,
+    plans,
+    positions,
+    reserves,
+)
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, ORDER_MET, ROW_NONE
 from engine.core.tables import account_row as row_of_account
@@ -226,16 +239,8 @@ def taker_finish(state, reason):
         orders.leg_part(state, orders.order_find(state, order.oco_id))
         if order.children > 0:
             orders.children_close(state, take.account_row, order.order_id)
-    account_settle(state, take.account_row, take.market_row, take.position_row)
+    fitting.account_fit(state, take.account_row, take.market_row, take.position_row)
     makers_settle(state)
-
-
-@kernel
-def account_settle(state, account_row, market_row, position_row):
-    """Fit an account's waiting orders to what a fill has left, and tell its balances."""
-    reserves.reduce_only_shrink(state, position_row)
-    reserves.reserves_refresh(state, account_row, market_row)
-    events.emit_account_changed(state, account_row)
 
 
 @kernel
@@ -253,7 +258,7 @@ def makers_settle(state):
         for other in range(index, take.steps_count):
             if state.steps[other].account_row == step.account_row and state.steps[other].position_id != 0:
                 reserves.reduce_only_shrink(state, orders.position_find(state, state.steps[other].position_id))
-        account_settle(state, step.account_row, take.market_row, int64(links.markets[take.market_row].net))
+        fitting.account_fit(state, step.account_row, take.market_row, int64(links.markets[take.market_row].net))
 
 
 @kernel
@@ -281,15 +286,15 @@ def resting_fill(state, row):
     plan = state.plan_maker
     state.touched |= int64(1) << market_row
     reason = int64(CloseReason.FILLED)
-    if plan.free_after_e6 < 0:
+    if resting_lacks(plan, state.accounts[account_row].free_e6):
         reason = int64(CloseReason.MARGIN_INSUFFICIENT)
-    elif plan.open_lots > 0 and margin.liquidatable(
-        market.config, plan.lots_after, plan.cost_after_e6, plan.margin_after_e6, market.mark_ticks
+    elif plan.open_lots > 0 and makers.plan_liquidatable(
+        state, plan, account_row, market_row, makers.release_e6(state, row, lots)
     ):
         reason = int64(CloseReason.WOULD_BE_LIQUIDATED)
     if reason != int64(CloseReason.FILLED):
         orders.order_close(state, row, reason)
-        account_settle(state, account_row, market_row, int64(ROW_NONE))
+        fitting.account_fit(state, account_row, market_row, int64(ROW_NONE))
         return
     order_id = order.order_id
     maker_release(state, row, lots)
@@ -302,7 +307,21 @@ def resting_fill(state, row):
     house_take(state, market_row, sign, used, price_ticks, lots, notional_e6)
     depth.used_add(market, sign, lots)
     maker_follow(state, met_row, order_id, after, lots)
-    account_settle(state, account_row, market_row, after)
+    fitting.account_fit(state, account_row, market_row, after)
+
+
+@kernel
+def resting_lacks(plan, before_e6):
+    """
+    Return whether the money lacks for what a fill by the quote opens; of a cross position, for its margin alone.
+
+    Units:  before_e6 is free money before the fill and what it releases.
+    """
+    if plan.open_lots == 0:
+        return False
+    if plan.cross != 0:
+        return plan.free_after_e6 < plan.need_e6 - plans.LACK_MAX_E6
+    return plan.free_after_e6 < 0 or (plan.free_after_e6 < before_e6 and plan.free_after_e6 + plan.spare_e6 < 0)
 
 
 @kernel
@@ -317,8 +336,13 @@ def resting_plan(state, row, position_row, lots):
     unit_price_e6 = int64(order.price_ticks) * market.config.unit_e6
     close_e6 = plans.closing_lots(position.lots, sign, lots) * unit_price_e6
     free_e6 = state.accounts[account_row].free_e6 + makers.release_e6(state, row, lots)
+    plan = state.plan_maker
+    plan.cross = makers.maker_cross(state, row)
+    plan.spare_e6 = 0
+    if plan.cross == 0 and cross.holds(state, account_row):
+        plan.spare_e6 = cross.spare_e6(state, account_row)
     plans.plan_begin(
-        state.plan_maker,
+        plan,
         position.lots,
         position.cost_e6,
         position.margin_e6,
@@ -329,4 +353,4 @@ def resting_plan(state, row, position_row, lots):
         lots * unit_price_e6,
         int64(order.fee_maker_ppm),
     )
-    plans.plan_maker_house(state.plan_maker, market, sign, orders.leverage_net(state, account_row, market_row))
+    plans.plan_maker_house(plan, market, sign, orders.leverage_net(state, account_row, market_row))

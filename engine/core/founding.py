@@ -1,8 +1,8 @@
-"""The first entry of a venue: its configuration, its own accounts, the house's positions; and the room for accounts."""
+"""The first entry of a venue: its configuration, its own accounts, the house's positions."""
 
 from numpy import int64
 
-from engine.core import commands, events_venue, ladder, ledger, positions, tables, trailing, validate_markets
+from engine.core import commands, events_venue, ladder, ledger, positions, trailing, validate_markets
 from engine.core.kernel import kernel
 from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
 from engine.core.schema import LAG_NONE
@@ -14,7 +14,6 @@ from shared.codes import (
     LedgerReason,
     MarketState,
     PositionKind,
-    ResultCode,
 )
 from shared.records import VENUE_WORDS
 
@@ -67,6 +66,8 @@ def venue_begin(state, record):
     venue.orders_open_max = record.orders_open_max
     venue.triggers_open_max = record.triggers_open_max
     venue.positions_open_max = record.positions_open_max
+    venue.subaccounts_max = record.subaccounts_max
+    venue.stp_owner = record.stp_owner
     for account_id in range(ACCOUNT_EXTERNAL, ACCOUNT_INSURANCE + 1):
         state.accounts[account_id].account_id = account_id
         state.accounts[account_id].opened_us = record.ts_us
@@ -98,14 +99,3 @@ def ladders_clear(state, market_row):
     for number in range(LADDERS_COUNT):
         ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number], state.index_seed)
     trailing.trailing_clear(state, market_row)
-
-
-@kernel
-def account_open_validate(state, record):
-    """Return ACCOUNT_SLOTS_EXHAUSTED when a new owner finds no room."""
-    if tables.index_find(state.owners_index, state.index_seed, record.owner_hi, record.owner_lo, int64(0)) != ROW_NONE:
-        return int64(ResultCode.OK)
-    users = state.venue.account_next - ACCOUNT_FIRST
-    if users >= state.venue.accounts_max:
-        return int64(ResultCode.ACCOUNT_SLOTS_EXHAUSTED)
-    return int64(ResultCode.OK)

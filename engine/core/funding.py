@@ -85,7 +85,11 @@ def funding_done(state, market_row):
 
 @kernel
 def funding_step(state):
-    """Let the next position of the market in hand pay or receive; after the last one tell the sum."""
+    """
+    Let the next position of the market in hand pay or receive; after the last one tell the sum.
+
+    Returns the row of its account, whose orders and pool the caller fits; ROW_NONE when none was left.
+    """
     due = state.due
     market_row = due.funding_market - 1
     while due.position_row != ROW_NONE:
@@ -95,11 +99,11 @@ def funding_step(state):
         if payment_e6 != 0:
             due.positions += 1
             due.amount_e6 += payment_e6
-            funding_pay(state, row, payment_e6)
-            return
+            return funding_pay(state, row, payment_e6)
     events_venue.emit_funding_settled(state, market_row, due.positions, due.amount_e6)
     due.funding_market = 0
     funding_done(state, market_row)
+    return int64(ROW_NONE)
 
 
 @kernel
@@ -125,14 +129,15 @@ def funding_pay(state, position_row, payment_e6):
     """
     Move one payment between a position's account and HOUSE: out of free down to zero, the rest out of the margin.
 
-    Writes: accounts, the position's margin and funding, its threshold, `touched`; events legs, funding, post-images.
+    A cross position has no margin: free money pays the whole, below zero too. Returns the account's row.
+    Writes: accounts, the position's margin and funding, its threshold, `touched`; events legs, funding, its post-image.
     """
     position = state.positions[position_row]
     position_id = position.position_id
     account_row = tables.account_row(int64(position.account_id))
     if payment_e6 > 0:
         lacking_e6 = payment_e6 - min(payment_e6, max(int64(0), state.accounts[account_row].free_e6))
-        if lacking_e6 > 0:
+        if lacking_e6 > 0 and position.cross == 0:
             triggers.threshold_drop(state, position_row)
             ledger.margin_add(state, account_row, position_row, -lacking_e6, position_id)
             triggers.threshold_push(state, position_row)
@@ -142,5 +147,5 @@ def funding_pay(state, position_row, payment_e6):
     position.funding_e6 -= payment_e6
     events_venue.emit_funding(state, position_row, -payment_e6)
     events.emit_position_changed(state, position_row)
-    events.emit_account_changed(state, account_row)
     state.touched |= int64(1) << (int64(position.market_id) - 1)
+    return account_row

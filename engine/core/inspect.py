@@ -1,10 +1,11 @@
-"""What a shell or a tool wants to read of a state, as plain Python values; reads only."""
+"""What a shell or a tool wants to read of a state, as plain Python values; writes nothing but scratch sums."""
 
 from typing import Any
 
 import numpy as np
+from numpy import int64
 
-from engine.core import limits, margin, prices, tables
+from engine.core import adl, cross, limits, margin, prices, tables
 from engine.core.kernel import entry
 from engine.core.snapshot import peaks_write
 from shared import units
@@ -120,6 +121,77 @@ def accounts_of(states: np.ndarray) -> list[dict[str, int]]:
     state = states.view(np.ndarray)[0]
     ids = [*range(1, 5), *range(ACCOUNT_FIRST, int(state["venue"]["account_next"]))]
     return [found for found in (account_of(states, account_id) for account_id in ids) if found is not None]
+
+
+POOL_FIGURES = ("cash_e6", "results_e6", "initial_e6", "equity_e6", "available_e6", "maintenance_e6")
+
+
+@entry
+def pool_write(states, row, figures):
+    """Write an account's POOL_FIGURES over its cross positions, at the marks of now, into int64[6]; writes `pool`."""
+    state = states[0]
+    cross.account_sum(state, row)
+    pool = state.pool
+    cash_e6 = cross.cash_e6(state, row)
+    figures[0] = cash_e6
+    figures[1] = pool.results_e6
+    figures[2] = pool.initial_e6
+    figures[3] = cash_e6 + pool.results_e6
+    figures[4] = state.accounts[row].free_e6 + pool.results_e6 - pool.initial_e6
+    figures[5] = cross.maintenance_e6(pool)
+
+
+def pool_of(states: np.ndarray, account_id: int) -> dict[str, int]:
+    """Return an account's cash, equity, available and maintenance margin over its cross positions, in micro-USDC."""
+    figures = np.zeros(len(POOL_FIGURES), np.int64)
+    pool_write(states, account_row(account_id), figures)
+    return dict(zip(POOL_FIGURES, figures.tolist(), strict=True))
+
+
+@entry
+def scores_write(states, market_row, rows, scores):
+    """Write the rows and scores of a market's open user positions, by id, and return how many; writes `pool`."""
+    state = states[0]
+    count = 0
+    row = state.market_links[market_row].position_first
+    while row != limits.ROW_NONE:
+        if state.positions[row].account_id >= ACCOUNT_FIRST:
+            rows[count] = row
+            scores[count] = adl.adl_score(state, row)
+            count += 1
+        row = int64(state.position_links[row].market_next)
+    return count
+
+
+def _scores(states: np.ndarray, market_row: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Return (ids, scores) of the longs and of the shorts of a market, whoever auto-deleveraging asks first leading."""
+    state = states.view(np.ndarray)[0]
+    room = int(state["positions_table"]["live"])
+    rows, scores = np.zeros(room, np.int64), np.zeros(room, np.int64)
+    count = scores_write(states, market_row, rows, scores)
+    rows, scores = rows[:count], scores[:count]
+    table = state["positions"]
+    found = []
+    for side in (table["lots"][rows] > 0, table["lots"][rows] < 0):
+        # They come by id, and a stable sort leaves those of one score so.
+        order = np.argsort(-scores[side], kind="stable")
+        found.append((table["position_id"][rows[side]][order], scores[side][order]))
+    return tuple(found)
+
+
+def adl_scores(states: np.ndarray, market_row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the auto-deleveraging scores of a market's longs and of its shorts, each descending."""
+    (_, longs), (_, shorts) = _scores(states, market_row)
+    return longs, shorts
+
+
+def adl_ranks(states: np.ndarray, market_row: int) -> dict[int, int]:
+    """Return, by position id, which fifth of its direction auto-deleveraging asks it in: 5 first, 1 last."""
+    return {
+        int(position_id): 5 - 5 * rank // len(ids)
+        for ids, _ in _scores(states, market_row)
+        for rank, position_id in enumerate(ids)
+    }
 
 
 @entry

@@ -10,6 +10,9 @@ from engine.core.kernel import kernel
 
 E12 = 10**12
 SAFE = 2**62
+SATURATED = 2**62 - 1
+HALF_BITS = 31
+HALF = 2**31 - 1
 
 
 @kernel
@@ -55,6 +58,34 @@ def mul_div_floor(left, right, divisor):
 def mul_div_ceil(left, right, divisor):
     """Return ⌈left × right ÷ divisor⌉, with the bounds of `mul_div_floor`; rounds up, towards +∞."""
     return -mul_div_floor(-left, right, divisor)
+
+
+@kernel
+def mul_div_saturate(left, right, divisor):
+    """
+    Return min(⌊left × right ÷ divisor⌋, SATURATED), exact over a product of four halves; nothing overflows.
+
+    Units:  0 <= left, right <= SATURATED; 1 <= divisor <= SATURATED.
+    Rounds: down.
+    """
+    assert 0 <= left <= SATURATED and 0 <= right <= SATURATED and 0 < divisor <= SATURATED
+    if right == 0 or left <= SATURATED // right:
+        return left * right // divisor
+    low = (left & HALF) * (right & HALF)
+    middle = (left >> HALF_BITS) * (right & HALF) + (left & HALF) * (right >> HALF_BITS)
+    low += (middle & HALF) << HALF_BITS
+    # The product is rest × 2⁶² + low.
+    rest = (left >> HALF_BITS) * (right >> HALF_BITS) + (middle >> HALF_BITS) + (low >> (2 * HALF_BITS))
+    if rest >= divisor:
+        return int64(SATURATED)
+    quotient = int64(0)
+    for digit in range(2 * HALF_BITS - 1, -1, -1):
+        rest = 2 * rest + ((low >> digit) & 1)
+        quotient *= 2
+        if rest >= divisor:
+            rest -= divisor
+            quotient += 1
+    return quotient
 
 
 @kernel

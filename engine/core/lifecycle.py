@@ -5,14 +5,27 @@ What ends many positions or the orders of many accounts is a task: it does one o
 events fill the buffer goes on where it stood. Every function runs after the checks have said OK and the answer is told.
 """
 
+from enum import IntEnum
+
 from numpy import int64
 
-from engine.core import accounts, closing, depth, events, events_venue, funding, sweep, tables, triggers
+from engine.core import accounts, closing, depth, events, events_venue, funding, stale, sweep, tables, triggers
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from engine.core.validate_markets import ACCOUNTS, STARTING_BALANCE, config_copy
-from shared.codes import ACCOUNT_FIRST, CloseReason, LedgerReason, MarketState, OrderKind, TaskKind
+from shared.codes import ACCOUNT_FIRST, CloseReason, LedgerReason, MarketState, OrderKind
 from shared.records import VENUE_PARAMETERS
+
+
+class TaskKind(IntEnum):
+    """What an accepted instruction does one position or account at a time."""
+
+    NONE = 0
+    POSITIONS_CLOSE_ALL = 1
+    ACCOUNT_RESET = 2
+    MARKET_REDUCE_ONLY = 3
+    MARKET_SETTLE = 4
+
 
 STAGE_ORDERS = 0
 STAGE_POSITIONS = 1
@@ -24,6 +37,8 @@ REQUESTS = 1 << VENUE_PARAMETERS.index("requests_max")
 ORDERS_OPEN = 1 << VENUE_PARAMETERS.index("orders_open_max")
 TRIGGERS_OPEN = 1 << VENUE_PARAMETERS.index("triggers_open_max")
 POSITIONS_OPEN = 1 << VENUE_PARAMETERS.index("positions_open_max")
+SUBACCOUNTS = 1 << VENUE_PARAMETERS.index("subaccounts_max")
+STP_OWNER = 1 << VENUE_PARAMETERS.index("stp_owner")
 
 
 @kernel
@@ -151,11 +166,16 @@ def reset_step(state):
 
 @kernel
 def reset_end(state):
-    """Restore the starting balance of the account whose orders and positions are gone, and count the reset."""
+    """
+    Restore the starting balance of the account whose orders and positions are gone, and count the reset.
+
+    A sub-account began with nothing: else resets and transfers together would make money.
+    """
     account_row = state.task.account_row
     account = state.accounts[account_row]
     assert account.reserved_e6 == 0
-    lacking_e6 = state.venue.starting_balance_e6 - account.free_e6
+    starting_e6 = state.venue.starting_balance_e6 if account.main_id == 0 else int64(0)
+    lacking_e6 = starting_e6 - account.free_e6
     accounts.external_move(state, account_row, lacking_e6, int64(LedgerReason.RESET))
     account.resets += 1
     events.emit_account_changed(state, account_row)
@@ -225,16 +245,18 @@ def thresholds_drop(state, market_row):
     """Take the thresholds of a market's positions out of their ladders, before its tiers change."""
     row = state.market_links[market_row].position_first
     while row != ROW_NONE:
-        triggers.threshold_drop(state, row)
+        triggers.threshold_lift(state, row)
         row = int64(state.position_links[row].market_next)
 
 
 @kernel
 def thresholds_push(state, market_row):
-    """Put the thresholds of a market's positions into their ladders, by its new tiers."""
+    """Put the thresholds of a market's positions into their ladders, by its new tiers; a cross one's bands are anew."""
     row = state.market_links[market_row].position_first
     while row != ROW_NONE:
         triggers.threshold_push(state, row)
+        if state.positions[row].cross != 0:
+            stale.note(state, tables.account_row(int64(state.positions[row].account_id)))
         row = int64(state.position_links[row].market_next)
 
 
@@ -288,4 +310,8 @@ def venue_set(state, command):
         venue.triggers_open_max = command.triggers_open_max
     if given & POSITIONS_OPEN:
         venue.positions_open_max = command.positions_open_max
+    if given & SUBACCOUNTS:
+        venue.subaccounts_max = command.subaccounts_max
+    if given & STP_OWNER:
+        venue.stp_owner = command.stp_owner
     events_venue.emit_venue_changed(state)

@@ -16,7 +16,8 @@ REQUESTS_CAPACITY = 2**18
 EVENTS_STEP_MAX = 2**17
 EVENTS_CAPACITY = EVENTS_STEP_MAX + 2**13
 # One step of one entry (a command, one fired order, one liquidation) emits fewer events than EVENTS_STEP_MAX.
-NODES_CAPACITY = ORDERS_CAPACITY + POSITIONS_CAPACITY
+# A position has two nodes: its threshold or, a cross one, its band; and its margin call.
+NODES_CAPACITY = ORDERS_CAPACITY + 2 * POSITIONS_CAPACITY
 
 # Open-addressing indexes keep at least half of their slots empty.
 ORDERS_INDEX = 2**22
@@ -33,7 +34,7 @@ WORD_SHIFT = 5  # 32 buckets a bitmap word: the sign bit of an int64 is never to
 LADDER_WORDS = LADDER_BUCKETS >> WORD_SHIFT
 LADDER_SUMMARY = LADDER_WORDS >> WORD_SHIFT
 LADDER_TOP = LADDER_SUMMARY >> WORD_SHIFT
-LADDERS_COUNT = 12
+LADDERS_COUNT = 16
 TRAIL_SETS_COUNT = 6  # a market's trailing stops: sells and buys, by quote, mark, index
 
 EVENTS_CHUNK = 512
@@ -44,6 +45,7 @@ AHEAD = 16  # instructions of a batch that are looked at together
 STEPS_MAX = 512
 STEPS_CAPACITY = STEPS_MAX + 512  # the quote's own steps lie between
 MET_ORDERS_MAX = 30_000
+ADL_PASSED_MAX = 512  # positions that one auto-deleveraging passes over before the house takes what is left
 
 BUY_SIGN = 1  # of a side; a sell's is −1
 LAG_MINUTES = 10
@@ -71,6 +73,8 @@ OUTSIDE_E6_MAX = 2**62  # what all credits together may have brought in: EXTERNA
 LIFE_E6_MAX = 2**58  # notional that a position's averages remember: half of both is forgotten before it is passed
 AMOUNT_UNITS_MAX = 10**9  # USDC of one amount; keeps amount × leverage inside 64 bits
 MINUTE_US = 60_000_000
+DAY_US = 86_400_000_000
+NOTIONAL_E6_MAX = 10**17  # of one position; a tier that begins above it is never reached
 SLIPPAGE_DEFAULT_BPS = 500
 LEVERAGE_DEFAULT = 10
 PPM = 1_000_000

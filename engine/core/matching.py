@@ -8,7 +8,7 @@ the plans) are written. Source: docs/risk.md#matching
 
 from numpy import int64
 
-from engine.core import depth, ladder, makers, plans, tables, triggers
+from engine.core import cross, depth, ladder, makers, owners, plans, tables, triggers
 from engine.core.integers import ceil_div
 from engine.core.kernel import kernel
 from engine.core.limits import BUY_SIGN, LADDERS_COUNT, MET_ORDERS_MAX, PPM, ROW_NONE, STEPS_MAX
@@ -107,10 +107,8 @@ def walk(state):
         else:
             break
     if take.filled_lots < take.lots and take.capped == 0 and take.cut == 0:
-        if take.forced != 0:
-            # A `book`: the house takes what users do not, at the bankruptcy price.
-            house_step(state, take.lots - take.filled_lots, bound)
-        else:
+        # What a forced close finds nobody for, in a `book`, is for auto-deleveraging: adl.py.
+        if take.forced == 0:
             beyond = depth.extreme_ticks(take.side_sign)
             offered = depth.quote_lots(market, take.side_sign, take.used_lots, beyond, int64(1))
             take.more = int64(offered > 0 or row != ROW_NONE)
@@ -132,7 +130,11 @@ def walk_begin(state):
     take.filled_lots = 0
     take.filled_e6 = 0
     take.opened_lots = 0
+    take.opened_e6 = 0
     take.closed_lots = 0
+    take.need_e6 = 0
+    take.loss_e6 = 0
+    take.own_reserves_e6 = 0
     take.capped = 0
     take.cut = 0
     take.more = 0
@@ -140,11 +142,32 @@ def walk_begin(state):
     take.cost_after_e6 = position.cost_e6
     take.margin_after_e6 = position.margin_e6
     take.free_after_e6 = state.accounts[take.account_row].free_e6
+    backing_load(state)
     if take.except_row != ROW_NONE:
-        take.free_after_e6 += state.orders[take.except_row].reserved_e6
+        own_reserve_add(take, state.orders[take.except_row].reserved_e6)
     take.open_interest_lots = market.open_interest_lots
     take.house_lots = state.positions[state.market_links[take.market_row].house_row].lots
     take.used_lots = depth.used_lots(market, take.side_sign)
+
+
+@kernel
+def backing_load(state):
+    """Fill what backs the taker's position beside free money, if it is a cross position: the others, and reserves."""
+    take = state.taker
+    take.backing_e6 = 0
+    take.others_e6 = 0
+    if take.cross != 0:
+        cash_e6 = state.account_links[take.account_row].reserved_cross_e6
+        take.backing_e6 = cross.backing_e6(state, take.account_row, take.market_row, cash_e6)
+        take.others_e6 = state.pool.results_e6
+
+
+@kernel
+def own_reserve_add(take, reserved_e6):
+    """Count the reserve of an own order that gives way as free money."""
+    take.free_after_e6 += reserved_e6
+    take.own_reserves_e6 += reserved_e6
+    take.backing_e6 -= reserved_e6
 
 
 @kernel
@@ -188,13 +211,25 @@ def taker_plan(state, lots, price_ticks):
     closing = plans.closing_lots(take.lots_after, sign, lots)
     close_e6 = fill_cost_e6(state, take.market_row, sign, take.used_lots, price_ticks, closing)
     total_e6 = fill_cost_e6(state, take.market_row, sign, take.used_lots, price_ticks, lots)
+    plan = state.plan
+    plan.cross = take.cross
+    plan.backing_e6 = take.free_after_e6 + take.backing_e6
+    plan.others_e6 = take.others_e6
     if take.forced != 0:
         plans.plan_forced(
-            state.plan, market, take.lots_after, take.cost_after_e6, take.margin_after_e6, sign, lots, total_e6
+            plan,
+            market,
+            take.lots_after,
+            take.cost_after_e6,
+            take.margin_after_e6,
+            take.free_after_e6,
+            sign,
+            lots,
+            total_e6,
         )
         return
     plans.plan_begin(
-        state.plan,
+        plan,
         take.lots_after,
         take.cost_after_e6,
         take.margin_after_e6,
@@ -205,7 +240,7 @@ def taker_plan(state, lots, price_ticks):
         total_e6,
         take.fee_taker_ppm,
     )
-    plans.plan_taker(state.plan, market, sign, take.leverage)
+    plans.plan_taker(plan, market, sign, take.leverage)
 
 
 @kernel
@@ -221,7 +256,10 @@ def taker_advance(state, lots):
     take.filled_lots += lots
     take.filled_e6 += plan.close_e6 + plan.open_e6
     take.opened_lots += plan.open_lots
+    take.opened_e6 += plan.open_e6
     take.closed_lots += plan.close_lots
+    take.need_e6 += plan.need_e6
+    take.loss_e6 += plan.loss_e6
 
 
 @kernel
@@ -230,6 +268,9 @@ def found_copy(target, source):
     target.filled_lots = source.filled_lots
     target.filled_e6 = source.filled_e6
     target.opened_lots = source.opened_lots
+    target.opened_e6 = source.opened_e6
+    target.need_e6 = source.need_e6
+    target.loss_e6 = source.loss_e6
     target.closed_lots = source.closed_lots
     target.lots_after = source.lots_after
     target.cost_after_e6 = source.cost_after_e6
@@ -300,8 +341,8 @@ def user_step(state, row, left):
         take.met_full = 1
         quote_undo(state)
         return
-    if account_row == take.account_row:
-        own_meet(state, row)
+    if owners.oneself(state, account_row, take.account_row):
+        own_meet(state, row, account_row)
         return
     lots = makers.maker_lots(state, row, left)
     take.capped = int64(affordable < lots)
@@ -324,11 +365,14 @@ def user_step(state, row, left):
 
 
 @kernel
-def own_meet(state, row):
+def own_meet(state, row, account_row):
     """Prevent a self-trade: the resting order ends, or the taker, or both."""
     take = state.taker
     if take.stp != int64(Stp.CANCEL_TAKER):
-        take.free_after_e6 += state.orders[row].reserved_e6
+        if account_row == take.account_row:
+            own_reserve_add(take, state.orders[row].reserved_e6)
+        else:
+            makers.maker_cancelled(state, row)
         step_add(state, row, int64(0), int64(0), int64(CloseReason.SELF_TRADE))
     if take.stp != int64(Stp.CANCEL_MAKER):
         take.cut = 1

@@ -53,10 +53,14 @@ def fee_reserve_ppm(order):
 @kernel
 def leverage_net(state, account_row, market_row):
     """Return the leverage of an account's net position in a market: what it set, or 10, within the market's highest."""
-    stored = int64(state.accounts[account_row].leverage[market_row])
-    if stored == 0:
-        stored = int64(LEVERAGE_DEFAULT)
-    return min(stored, state.markets[market_row].config.leverage_max)
+    return min(leverage_stored(state, account_row, market_row), state.markets[market_row].config.leverage_max)
+
+
+@kernel
+def leverage_stored(state, account_row, market_row):
+    """Return the leverage that an account has set in a market, or 10."""
+    leverage = int64(state.accounts[account_row].leverage[market_row])
+    return leverage if leverage != 0 else int64(LEVERAGE_DEFAULT)
 
 
 @kernel

@@ -6,7 +6,7 @@ The order stands in ORDER_IN_HAND, its walk is done and its checks have said OK.
 
 from numpy import int64
 
-from engine.core import brackets, closing, events, execution, ledger, orders, taking, trailing, validate_orders
+from engine.core import brackets, closing, events, execution, guards, ledger, orders, taking, trailing, validate_orders
 from engine.core.kernel import kernel
 from engine.core.limits import ORDER_IN_HAND, ORDER_LEG, ROW_NONE
 from engine.core.validate_shapes import dormant_kind
@@ -178,6 +178,7 @@ def ticket_draft(state, command):
     orders.order_start(state, int64(ORDER_IN_HAND), ask.market_row, account_id, command.side, int64(OrderKind.MARKET))
     hand = state.orders[ORDER_IN_HAND]
     hand.tif = Tif.FOK
+    hand.stp = guards.stp(state, ask.account_row)
     hand.leverage = command.leverage
     hand.tpsl = Tpsl.POSITION
     hand.qty_lots = ask.lots

@@ -7,7 +7,7 @@ other leave it as it was.
 
 from numpy import int64
 
-from engine.core import events, ledger, orders, tables, triggers
+from engine.core import cross, events, ledger, orders, stale, tables, triggers
 from engine.core.integers import mul_div_ceil
 from engine.core.kernel import kernel
 from engine.core.limits import BUY_SIGN, LIFE_E6_MAX, ROW_NONE
@@ -49,6 +49,9 @@ def position_link(state, row):
         links.markets[market_row].ticket_lots += abs(position.lots)
     else:
         links.markets[market_row].net = row
+        if position.cross != 0:
+            links.cross_markets |= int64(1) << market_row
+            stale.note(state, account_row)
         if links.markets[market_row].opening > 0:
             state.positions_pending -= 1
 
@@ -100,6 +103,8 @@ def position_acquire(state, account_id, market_row, kind, leverage, position_id)
     position.account_id = account_id
     position.market_id = market_row + 1
     position.kind = kind
+    if kind == PositionKind.NET:
+        position.cross = int64(cross.chosen(state, tables.account_row(account_id), market_row))
     position.leverage = leverage
     position.opened_us = state.header.log_time_us
     position_link(state, row)
@@ -123,6 +128,11 @@ def position_release(state, row):
     links.position_last = last
     links.positions_open -= 1
     market_unlink(state, market_row, row)
+    if position.cross != 0:
+        triggers.band_drop(state, row)
+        links.cross_markets &= ~(int64(1) << market_row)
+        links.ended_id = position.position_id
+        links.ended_market = market_row
     if position.kind == PositionKind.NET:
         links.markets[market_row].net = ROW_NONE
         if links.markets[market_row].opening > 0:
@@ -212,17 +222,24 @@ def fee_pay(state, plan, order_row, account_row, position_row):
 
 
 @kernel
-def deficit_cover(state, order_id, account_row, position_row, deficit_e6):
-    """Let INSURANCE, down to zero, and then HOUSE pay what a closed position lost beyond its margin."""
+def deficit_cover(state, reference, account_row, position_id, market_row, deficit_e6):
+    """Let INSURANCE, down to zero, and then HOUSE pay what a closed position lost beyond what was behind it."""
     insurance_e6 = min(deficit_e6, max(int64(0), state.accounts[ACCOUNT_INSURANCE].free_e6))
     reason = int64(LedgerReason.DEFICIT)
     if insurance_e6 > 0:
-        ledger.transfer(state, int64(ACCOUNT_INSURANCE), account_row, insurance_e6, reason, order_id)
-        events.emit_deficit(state, position_row, int64(ACCOUNT_INSURANCE), insurance_e6)
+        ledger.transfer(state, int64(ACCOUNT_INSURANCE), account_row, insurance_e6, reason, reference)
+        events.emit_deficit(state, account_row, position_id, market_row, int64(ACCOUNT_INSURANCE), insurance_e6)
     if deficit_e6 > insurance_e6:
         house_e6 = deficit_e6 - insurance_e6
-        ledger.transfer(state, int64(ACCOUNT_HOUSE), account_row, house_e6, reason, order_id)
-        events.emit_deficit(state, position_row, int64(ACCOUNT_HOUSE), house_e6)
+        ledger.transfer(state, int64(ACCOUNT_HOUSE), account_row, house_e6, reason, reference)
+        events.emit_deficit(state, account_row, position_id, market_row, int64(ACCOUNT_HOUSE), house_e6)
+
+
+@kernel
+def changes_begin(state, account_row, position_row):
+    """Take a position whose lots are about to change out of what waits for its price."""
+    triggers.threshold_drop(state, position_row)
+    stale.note(state, account_row)
 
 
 @kernel
@@ -232,7 +249,7 @@ def close_commit(state, plan, order_row, position_row, side_sign, reason):
     position = state.positions[position_row]
     account_row = tables.account_row(int64(position.account_id))
     market_row = int64(position.market_id) - 1
-    triggers.threshold_drop(state, position_row)
+    changes_begin(state, account_row, position_row)
     ledger.margin_add(state, account_row, position_row, -plan.released_e6, order_id)
     trade_legs(state, market_row, position_row, side_sign, plan.close_e6)
     ledger.pnl_book(state, account_row, position_row, plan.pnl_e6, order_id)
@@ -246,11 +263,11 @@ def close_commit(state, plan, order_row, position_row, side_sign, reason):
     position.pnl_e6 += plan.pnl_e6
     cash_e6 = plan.released_e6 + plan.pnl_e6 - plan.fee_e6
     if position.lots != 0:
-        if cash_e6 < 0:
+        if cash_e6 < 0 and position.cross == 0:
             ledger.margin_add(state, account_row, position_row, cash_e6, order_id)
         triggers.threshold_push(state, position_row)
         return position_row
-    deficit_cover(state, order_id, account_row, position_row, plan.deficit_e6)
+    deficit_cover(state, order_id, account_row, position.position_id, market_row, plan.deficit_e6)
     position_end(state, position_row, -side_sign, reason)
     return int64(ROW_NONE)
 
@@ -264,7 +281,7 @@ def open_commit(state, plan, order_row, position_row, kind, leverage, position_i
     if position_row == ROW_NONE:
         position_row = position_acquire(state, int64(order.account_id), market_row, kind, leverage, position_id)
     else:
-        triggers.threshold_drop(state, position_row)
+        changes_begin(state, account_row, position_row)
     if plan.close_lots == 0:
         fee_pay(state, plan, order_row, account_row, position_row)
     position = state.positions[position_row]

@@ -11,7 +11,7 @@ from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PPM, PRICE_TICKS_MAX
 from engine.core.schema import LAG_NONE
-from shared.codes import FeedStatus, IgnoreReason
+from shared.codes import FeedStatus, IgnoreReason, MarketState
 from shared.records import NAME_WORDS, PRESENT_ASK, PRESENT_BID, PRESENT_FUNDING, PRESENT_INDEX, TEXT_WORDS
 
 MARKET_NONE = -1
@@ -327,3 +327,9 @@ def fresh(state, market_row):
     mid_x2 = market.bid_ticks + market.ask_ticks
     near = abs(2 * market.mark_ticks - mid_x2) * PPM <= market.config.fee_taker_ppm * mid_x2
     return quote_age_us <= limits.QUOTE_OLD_US and near
+
+
+@kernel
+def tradable(state, market_row):
+    """Return whether fills, triggers and liquidations may happen in a market now."""
+    return state.markets[market_row].state != MarketState.HALTED and fresh(state, market_row)

@@ -2,9 +2,24 @@
 
 from numpy import int64
 
-from engine.core import commands, founding, funding, orders, positions, requests, reserves, timers, trailing, triggers
+from engine.core import (
+    bands,
+    commands,
+    cross,
+    founding,
+    funding,
+    orders,
+    positions,
+    requests,
+    reserves,
+    stale,
+    tables,
+    timers,
+    trailing,
+    triggers,
+)
 from engine.core.kernel import entry, kernel
-from shared.codes import ACCOUNT_FIRST
+from shared.codes import ACCOUNT_FIRST, ACCOUNT_INSURANCE
 
 
 @entry
@@ -33,6 +48,8 @@ def rebuild(states, accounts, positions_count, requests_count, orders_by_priorit
     for row in range(1, accounts + 1):
         for market_row in range(state.venue.markets_count):
             reserves.uncovered_note(state, int64(row), int64(market_row))
+    bands_rebuild(state, accounts)
+    state.insurance_told_e6 = state.accounts[ACCOUNT_INSURANCE].free_e6
     state.requests_table.top = requests_count
     for row in range(1, requests_count + 1):
         state.requests_table.live = row
@@ -47,7 +64,25 @@ def orders_rebuild(state, orders_by_priority, trailing_by_peak):
     for index in range(len(orders_by_priority)):
         row = orders_by_priority[index]
         orders.order_list(state, row)
+        reserve_note(state, row)
         if state.orders[row].active != trailing.TRAILS:
             orders.waiting_enter(state, row)
     for index in range(len(trailing_by_peak)):
         trailing.trailing_insert(state, trailing_by_peak[index])
+
+
+@kernel
+def reserve_note(state, row):
+    """Count what an order reserves into its account's pool, if its market's mode is cross."""
+    order = state.orders[row]
+    account_row = tables.account_row(int64(order.account_id))
+    if cross.chosen(state, account_row, int64(order.market_id) - 1):
+        state.account_links[account_row].reserved_cross_e6 += order.reserved_e6
+
+
+@kernel
+def bands_rebuild(state, accounts):
+    """Arm the bands of every account that holds a cross position, at the marks of now."""
+    for row in range(1, accounts + 1):
+        stale.note(state, int64(row))
+    bands.stale_flush(state)

@@ -6,7 +6,7 @@ Reduce-only orders reserve nothing and take no cover. Source: docs/risk.md#reser
 
 from numpy import int64
 
-from engine.core import events, ledger, orders, plans
+from engine.core import cross, events, ledger, orders, plans
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from shared.codes import CloseReason, OrderStatus, Side
@@ -98,9 +98,11 @@ def reserves_refresh(state, account_row, market_row):
     """
     Recompute what an account's resting orders in a market hold back, after its net position changed.
 
-    The opposite position covers the oldest first. Whenever free money then lacks, the account's newest reserving
-    orders end, MARGIN_INSUFFICIENT, until it does not.
+    The opposite position covers the oldest first. What more an isolated market holds back leaves the pool of cross
+    positions: when they need it, the market's newest reserving orders end, MARGIN_INSUFFICIENT. Whenever free money
+    then lacks, the account's newest do.
     """
+    before_e6 = state.accounts[account_row].free_e6
     links = state.account_links[account_row]
     there = links.markets[market_row]
     leverage = orders.leverage_net(state, account_row, market_row)
@@ -113,6 +115,32 @@ def reserves_refresh(state, account_row, market_row):
                 side_refresh(state, account_row, market_row, side, cover_lots)
     there.reserved_lots = lots
     there.reserved_at = leverage
+    if cross.holds(state, account_row) and not cross.chosen(state, account_row, market_row):
+        taken_end(state, account_row, market_row, before_e6 - state.accounts[account_row].free_e6)
+    lack_end(state, account_row)
+
+
+@kernel
+def taken_end(state, account_row, market_row, taken_e6):
+    """End a market's newest reserving orders until they take no more than before, or than may leave the pool."""
+    if taken_e6 <= 0:
+        return
+    account = state.accounts[account_row]
+    spare_e6 = min(int64(0), cross.spare_e6(state, account_row))
+    while taken_e6 > 0 and account.free_e6 + spare_e6 < 0:
+        row = int64(state.account_links[account_row].order_last)
+        while row != ROW_NONE and (state.orders[row].reserved_e6 == 0 or state.orders[row].market_id != market_row + 1):
+            row = int64(state.order_links[row].previous)
+        if row == ROW_NONE:
+            return
+        taken_e6 -= state.orders[row].reserved_e6
+        orders.order_close(state, row, int64(CloseReason.MARGIN_INSUFFICIENT))
+
+
+@kernel
+def lack_end(state, account_row):
+    """End an account's newest reserving orders, of any market, until free money no longer lacks or nothing reserves."""
+    links = state.account_links[account_row]
     account = state.accounts[account_row]
     while account.free_e6 < 0 and account.reserved_e6 > 0:
         row = int64(links.order_last)

@@ -70,6 +70,12 @@ REQUEST = np.dtype(
     ]
 )
 
+# Bits of ACCOUNT.guards.
+GUARD_LEVERAGE = r.GUARD_LEVERAGE
+GUARD_LOSS = r.GUARD_LOSS
+GUARD_SLIPPAGE = r.GUARD_SLIPPAGE
+GUARD_STP = r.GUARD_STP
+
 # --- stored: the book of record -----------------------------------------------------------------------------------
 
 VENUE = np.dtype(
@@ -88,6 +94,8 @@ VENUE = np.dtype(
         ("orders_open_max", np.int64),  # resting, an account
         ("triggers_open_max", np.int64),  # dormant, an account
         ("positions_open_max", np.int64),  # an account
+        ("subaccounts_max", np.int64),  # of one owner
+        ("stp_owner", np.int64),  # 1: all accounts of an owner are oneself to self-trade prevention
         ("markets_count", np.int64),
     ]
 )
@@ -123,17 +131,31 @@ MARKET = np.dtype(
 
 ACCOUNT = np.dtype(
     [
+        # first what almost every instruction needs
         ("account_id", np.int64),  # 1 … 4 the venue's own, 100 … users; 0 is a free row
-        ("owner_hi", np.int64),
-        ("owner_lo", np.int64),
         ("free_e6", np.int64),
         ("reserved_e6", np.int64),  # >= 0
-        ("opened_us", np.int64),
+        ("cross", np.int64),  # bit of each market whose net position is margined across the account
+        ("guards", np.int64),  # which of leverage_most, loss_most_e6, slippage_bps and stp its owner has set: GUARD_*
+        ("locked_day", np.int64),  # UTC day on which it may open nothing more; 0 none
+        ("day", np.int64),  # UTC day that day_pnl_e6 is of
+        ("day_pnl_e6", np.int64),  # realised: results, fees, funding
+        ("leverage", np.int16, (r.MARKETS_CAPACITY,)),  # of its net position, by market; 0 is the default
         ("frozen", np.int64),  # 0 or 1
+        ("leverage_most", np.int64),
+        ("loss_most_e6", np.int64),  # of one UTC day
+        ("slippage_bps", np.int64),  # where an order states none
+        ("stp", np.int64),  # Stp, where an order states none
+        ("owner_hi", np.int64),
+        ("owner_lo", np.int64),
+        ("opened_us", np.int64),
         ("deadman_us", np.int64),  # when its orders are cancelled; 0 never
         ("deadman_scope", np.int64),  # DeadmanScope
         ("resets", np.int64),
-        ("leverage", np.int16, (r.MARKETS_CAPACITY,)),  # of its net position, by market; 0 is the default
+        ("called_day", np.int64),  # UTC day of its last margin call of cross positions; 0 never
+        ("main_id", np.int64),  # whose sub-account it is; 0: it is a main one
+        ("sub", np.int64),  # which of its main's, from 1
+        ("subs", np.int64),  # sub-accounts opened for it
     ]
 )
 
@@ -203,7 +225,9 @@ POSITION = np.dtype(
         ("leverage", np.int32),
         ("market_id", np.int8),
         ("kind", np.int8),  # PositionKind
-        ("pad", np.int8, (6,)),
+        ("cross", np.int8),  # 1: margined across the account; since its birth
+        ("called", np.int8),  # 1: its margin call has been told
+        ("pad", np.int8, (4,)),
     ]
 )
 

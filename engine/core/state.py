@@ -1,8 +1,7 @@
 """
 STATE, the one record that nests every table; `allocate` is the only allocation.
 
-The stored tables are those of schema.py. The derived ones here (indexes, links, ladders, records in hand, the events
-buffer) are rebuilt from them, and no outcome depends on their shape.
+The stored tables are schema.py's. The derived ones here are rebuilt from them; no outcome depends on their shape.
 """
 
 import numpy as np
@@ -30,7 +29,9 @@ POSITION_LINK = np.dtype(
         ("market_next", np.int32),  # a market's positions by id
         ("market_previous", np.int32),
         ("bound", np.int32),  # live reduce-only orders that name it, its SL and TP not counted
-        ("pad", np.int32),
+        ("band", np.int8),  # the ladder that its band waits in; 0 none
+        ("call", np.int8),  # 1 when its node for margin calls is in a ladder
+        ("pad", np.int8, (2,)),
     ]
 )
 # Where a remembered request stands: a cell of the heap, or −1 − a cell of the queue.
@@ -59,7 +60,11 @@ ACCOUNT_LINK = np.dtype(
         ("position_last", np.int32),
         ("positions_open", np.int32),
         ("tickets_waiting", np.int32),  # that its delayed orders will open
-        ("pad", np.int32),
+        ("stale", np.int32),  # 1 when its bands no longer hold: see stale.py
+        ("cross_markets", np.int64),  # bit of each market in which it holds a cross position
+        ("reserved_cross_e6", np.int64),  # Σ reserves of its orders in markets whose mode is cross
+        ("ended_id", np.int64),  # the cross position that ended last, and its market's row
+        ("ended_market", np.int64),
         ("met_walk", np.int64),  # the last walk that met it, and the last whose end was told to it
         ("told_walk", np.int64),
         ("markets", ACCOUNT_MARKET, (r.MARKETS_CAPACITY,)),
@@ -136,6 +141,22 @@ PLAN = np.dtype(
         ("lots_after", np.int64),
         ("cost_after_e6", np.int64),
         ("margin_after_e6", np.int64),
+        ("need_e6", np.int64),  # initial margin of the opening part
+        ("loss_e6", np.int64),  # what it loses at once against the mark
+        # told beforehand
+        ("cross", np.int64),  # 1: no margin moves, the account carries the result
+        ("backing_e6", np.int64),  # of a cross position: see cross.backing_e6
+        ("others_e6", np.int64),  # results of the other cross positions
+        ("spare_e6", np.int64),  # see cross.spare_e6; 0 without cross positions
+    ]
+)
+# An account's cross positions taken together, one of them perhaps at other lots and cost: see cross.py.
+POOL = np.dtype(
+    [
+        ("results_e6", np.int64),  # Σ (value − cost) at mark
+        ("initial_e6", np.int64),  # Σ ⌈notional ÷ leverage⌉
+        ("whole_e6", np.int64),  # maintenance: Σ of whole micros, and of what is beyond them × 10⁶
+        ("parts", np.int64),
     ]
 )
 
@@ -162,6 +183,7 @@ TAKE = np.dtype(
         ("fee_taker_ppm", np.int64),
         ("fee_reserve_ppm", np.int64),
         ("except_row", np.int64),  # an order whose reserve and lots count as its own
+        ("cross", np.int64),  # 1 when the position it fills is margined across the account
         # found
         ("steps_count", np.int64),
         ("users", np.int64),  # 1 while users' orders may be met
@@ -172,7 +194,13 @@ TAKE = np.dtype(
         ("filled_lots", np.int64),
         ("filled_e6", np.int64),
         ("opened_lots", np.int64),
+        ("opened_e6", np.int64),
         ("closed_lots", np.int64),
+        ("need_e6", np.int64),  # initial margin of what it opens, and its loss at once against the mark
+        ("loss_e6", np.int64),
+        ("backing_e6", np.int64),  # of a cross position, beside free money
+        ("others_e6", np.int64),  # results of the other cross positions
+        ("own_reserves_e6", np.int64),  # of its account's orders that give way: they stand in free_after_e6
         ("capped", np.int64),  # 1 when the money ended it
         ("cut", np.int64),  # 1 when an own order ended it
         ("more", np.int64),  # 1 when there is something beyond the bound
@@ -209,6 +237,7 @@ SIM = np.dtype(
         ("cost_e6", np.int64),
         ("margin_e6", np.int64),
         ("free_e6", np.int64),
+        ("released_e6", np.int64),  # reserves of its account that stand in free_e6
     ]
 )
 
@@ -219,6 +248,7 @@ ASK = np.dtype(
         ("account_row", np.int64),
         ("position_row", np.int64),
         ("order_row", np.int64),
+        ("target_row", np.int64),  # the account that a transfer goes to
         ("side_sign", np.int64),
         ("lots", np.int64),
         ("money_e6", np.int64),  # the most that the order may cost; 0 no bound
@@ -243,7 +273,7 @@ ASK = np.dtype(
 # What an accepted instruction still has to do, step by step, when its events may fill the buffer.
 TASK = np.dtype(
     [
-        ("kind", np.int64),  # TaskKind; 0 none
+        ("kind", np.int64),  # TaskKind of lifecycle.py; 0 none
         ("stage", np.int64),
         ("market_row", np.int64),  # −1 every market
         ("account_row", np.int64),
@@ -263,6 +293,22 @@ DUE = np.dtype(
     ]
 )
 
+# The auto-deleveraging in hand, and the ranking of its market's positions, a heap of cells a side: see adl.py.
+ADL = np.dtype(
+    [
+        ("position_id", np.int64),  # that is liquidated; 0: none is in hand
+        ("market_row", np.int64),
+        ("lots", np.int64),  # still to be closed
+        ("price_ticks", np.int64),
+        ("order_id", np.int64),  # of the liquidation
+        ("passed", np.int64),  # positions that it has passed over
+        ("heap_count", np.int64),  # those of the side it asks that it has not taken out yet
+        ("ranked", np.int64),  # market id of the ranking; 0: none stands
+        ("counts", np.int64, (2,)),  # ranked longs, ranked shorts
+    ]
+)
+ADL_CELL = np.dtype([("position_id", np.int64), ("score", np.int64), ("row", np.int64)])
+
 STATE = np.dtype(
     [
         ("header", HEADER),
@@ -275,12 +321,18 @@ STATE = np.dtype(
         ("seen_places", np.int64, (limits.AHEAD,)),
         ("index_seed", np.int64),  # of this process; no outcome depends on where a key lies
         ("touched", np.int64),  # bit of each market whose settle is due
-        ("entry_stage", np.int64),  # EntryStage of an entry that goes on in the next call
+        ("entry_stage", np.int64),  # of an entry that goes on in the next call; see apply.py
         ("entry_part", np.int64),  # of a batch: the command that is next; −1 before the command itself
         ("settle_step", np.int64),  # of the market that is being settled: see settle.py
         ("entry_events", np.int64),  # events of the entry in hand
         ("events_count", np.int64),
         ("events_room", np.int64),  # the most there may be when one more step begins; tests lower it
+        ("settle_cursor", np.int64),  # markets below it have had their turn in this pass; the last one may be in hand
+        ("stale_count", np.int64),
+        ("evaluations", np.int64),  # of accounts by their bands: counted for tests and measurements
+        ("insurance_told_e6", np.int64),
+        ("pool", POOL),
+        ("adl", ADL),
         ("plan", PLAN),
         ("plan_maker", PLAN),
         ("taker", TAKE),
@@ -319,6 +371,8 @@ STATE = np.dtype(
         ("request_queue", np.int32, (limits.REQUESTS_CAPACITY,)),
         ("expiry_heap", np.int32, (limits.ORDERS_CAPACITY,)),  # orders by (expires_us, order id)
         ("deadman_heap", np.int32, (limits.ACCOUNTS_CAPACITY,)),  # accounts by (deadman_us, account id)
+        ("stale_rows", np.int32, (limits.ACCOUNTS_CAPACITY,)),
+        ("adl_cells", ADL_CELL, (limits.POSITIONS_CAPACITY,)),
         ("orders_index", INDEX_SLOT, (limits.ORDERS_INDEX,)),
         ("positions_index", INDEX_SLOT, (limits.POSITIONS_INDEX,)),
         ("owners_index", INDEX_SLOT, (limits.ACCOUNTS_INDEX,)),

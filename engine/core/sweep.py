@@ -1,5 +1,5 @@
 """
-Ending many orders of one account at once: its dead-man's switch, its reset, and a market that takes no more of them.
+Ending many orders of one account at once: dead-man's switch, reset, a day's loss, a market that takes no more of them.
 
 Oldest first. An attached child goes with its parent, so no sweep names one.
 """

@@ -7,14 +7,14 @@ The order of checks is that of docs/commands.md.
 
 from numpy import int64
 
-from engine.core import depth, margin, matching, orders, plans, reserves, tables
+from engine.core import cross, depth, guards, margin, matching, orders, plans, reserves, tables
 from engine.core.integers import mul_div_ceil, mul_div_floor
 from engine.core.kernel import kernel
-from engine.core.limits import BUY_SIGN, ORDER_IN_HAND, PPM, ROW_NONE, SLIPPAGE_DEFAULT_BPS
+from engine.core.limits import BUY_SIGN, ORDER_IN_HAND, PPM, ROW_NONE
 from shared.codes import CloseReason, OrderStatus, PositionKind, ResultCode, Stp, Tif
 
 OK = int(ResultCode.OK)
-SLIPPAGE_DEFAULT = -1  # ORDER.slippage_bps: none was given, the venue's holds
+SLIPPAGE_DEFAULT = -1  # ORDER.slippage_bps: none was given, the account's or the venue's holds
 SLIPPAGE_FREE = -2  # none was given, and none holds: closing triggers, SL, TP, trade_close
 
 
@@ -41,7 +41,7 @@ def bound_fix(state, row):
     if orders.limit_like(order.kind) or slippage_bps == SLIPPAGE_FREE:
         return
     if slippage_bps == SLIPPAGE_DEFAULT:
-        slippage_bps = int64(SLIPPAGE_DEFAULT_BPS)
+        slippage_bps = guards.slippage_bps(state, tables.account_row(int64(order.account_id)))
     sign = orders.side_sign(order.side)
     worst = price_worst_ticks(state.markets[int64(order.market_id) - 1], sign, slippage_bps)
     # No price is below one tick, nor above the window: such a bound bounds nothing.
@@ -84,14 +84,17 @@ def take_position_load(state, row):
     take.position_kind = int64(PositionKind.NET)
     take.leverage = orders.leverage_net(state, take.account_row, take.market_row)
     take.position_row = int64(state.account_links[take.account_row].markets[take.market_row].net)
+    take.cross = int64(cross.chosen(state, take.account_row, take.market_row))
     if order.reduce_only != 0:
         take.position_row = orders.position_find(state, order.position_id)
         take.position_kind = int64(state.positions[take.position_row].kind)
         take.leverage = int64(state.positions[take.position_row].leverage)
+        take.cross = int64(state.positions[take.position_row].cross)
     elif order.leverage != 0:
         take.position_row = ROW_NONE
         take.position_kind = int64(PositionKind.TICKET)
         take.leverage = int64(order.leverage)
+        take.cross = 0
 
 
 @kernel
@@ -211,13 +214,75 @@ def opening_judge(state):
         price_ticks = depth.touch_ticks(market, take.side_sign)
     if take.leverage > margin.leverage_max(config, held * price_ticks * config.unit_e6):
         return int64(ResultCode.LEVERAGE_ABOVE_TIER)
-    if take.free_after_e6 < take.rest_reserve_e6:
+    if take_lacks(state):
         return int64(ResultCode.MARGIN_INSUFFICIENT)
-    if take.opened_lots > 0 and margin.liquidatable(
-        config, take.lots_after, take.cost_after_e6, take.margin_after_e6, market.mark_ticks
-    ):
+    if take.opened_lots > 0 and take_liquidatable(state):
         return int64(ResultCode.WOULD_BE_LIQUIDATED)
     return exposure_judge(state, held)
+
+
+@kernel
+def take_lacks(state):
+    """
+    Return whether the money lacks for what an order in hand opens and for what then rests of it.
+
+    Source: docs/risk.md#cross-margin
+    """
+    take = state.taker
+    if take.cross != 0:
+        return pool_lacks(state)
+    left_e6 = take.free_after_e6 - take.rest_reserve_e6
+    if left_e6 < 0:
+        return take.opened_lots > 0 or take.rest_reserve_e6 > 0
+    if not cross.holds(state, take.account_row):
+        return False
+    # Own reserves that give way bring money back from outside the pool; those of cross orders were in it.
+    outside_e6 = take.own_reserves_e6
+    inside_e6 = int64(0)
+    if cross.chosen(state, take.account_row, take.market_row):
+        inside_e6 = outside_e6
+        outside_e6 = int64(0)
+    if take.need_e6 + take.loss_e6 + take.rest_reserve_e6 <= outside_e6:
+        return False
+    cross.account_sum(state, take.account_row)
+    pool = state.pool
+    cash_e6 = left_e6 + state.account_links[take.account_row].reserved_cross_e6 - inside_e6
+    return left_e6 + pool.results_e6 - pool.initial_e6 < 0 or cross.health_e6(pool, cash_e6) < 1
+
+
+@kernel
+def pool_lacks(state):
+    """
+    Return whether the money lacks for what an order in hand opens of a cross position, and for what then rests of it.
+
+    What its closing part leaves counts; a price better than the mark does not.
+    """
+    take = state.taker
+    due_e6 = take.need_e6 + take.rest_reserve_e6
+    if take.opened_lots == 0 and take.rest_reserve_e6 == 0:
+        return False
+    if take.free_after_e6 < due_e6:
+        return True
+    if due_e6 + take.loss_e6 <= take.own_reserves_e6:
+        return False
+    lots = take.lots_after - take.side_sign * take.opened_lots
+    cost_e6 = take.cost_after_e6 - take.side_sign * take.opened_e6
+    cross.pool_sum(state, take.account_row, take.market_row, lots, cost_e6)
+    return take.free_after_e6 + state.pool.results_e6 - state.pool.initial_e6 - take.loss_e6 < due_e6
+
+
+@kernel
+def take_liquidatable(state):
+    """Return whether what an order in hand opens would be liquidatable at once."""
+    take = state.taker
+    market = state.markets[take.market_row]
+    if take.cross == 0:
+        return margin.liquidatable(
+            market.config, take.lots_after, take.cost_after_e6, take.margin_after_e6, market.mark_ticks
+        )
+    cross.pool_sum(state, take.account_row, take.market_row, take.lots_after, take.cost_after_e6)
+    reserved_e6 = state.account_links[take.account_row].reserved_cross_e6 - take.own_reserves_e6
+    return cross.health_e6(state.pool, take.free_after_e6 + reserved_e6) <= 0
 
 
 @kernel
@@ -236,13 +301,15 @@ def exposure_judge(state, held_lots):
         exposure += abs(reserves.net_lots(state, take.account_row, take.market_row))
         side = side_of_take(state)
         exposure += reserves.resting_lots(state, take.account_row, take.market_row, side, int64(ROW_NONE))
-    if exposure > market.config.order_lots_max:
+    most_e6 = market.config.notional_max_e6
+    value_e6 = exposure * market.mark_ticks * market.config.unit_e6
+    if exposure > market.config.order_lots_max or 0 < most_e6 < value_e6:
         return int64(ResultCode.NOTIONAL_ABOVE_MAX)
     waiting = state.market_links[take.market_row].uncovered_lots
     if take.except_row != ROW_NONE:
         waiting -= state.order_links[take.except_row].uncovered_lots
     opening = take.opened_lots + take.rest_uncovered_lots
-    if market.open_interest_lots + waiting + opening > market.config.open_interest_lots_max:
+    if plans.interest_above(market, market.open_interest_lots + waiting + opening):
         return int64(ResultCode.OPEN_INTEREST_ABOVE_MAX)
     return int64(OK)
 

@@ -8,7 +8,7 @@ from numpy import int64
 
 from engine.core import ladder, margin
 from engine.core.kernel import kernel
-from engine.core.limits import LADDERS_COUNT, ORDERS_CAPACITY
+from engine.core.limits import LADDERS_COUNT, ORDERS_CAPACITY, POSITIONS_CAPACITY
 from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus, Side, TriggerBy
 
 REST_BUY = 0  # resting buys, fed by the ask
@@ -17,7 +17,12 @@ QUOTE_SELL = 2  # dormant sells by quote, fed by the bid; +1 at or above
 QUOTE_BUY = 4  # dormant buys by quote, fed by the ask
 MARK = 6
 INDEX = 8
-THRESHOLD = 10  # liquidation thresholds: 10 longs, 11 shorts, fed by the mark
+THRESHOLD = 10  # liquidation thresholds: 10 longs, 11 shorts; these and all that follow are fed by the mark
+CALL = 12  # margin calls of isolated positions: 12 longs, 13 shorts
+# Bands of cross positions: 14 longs, 15 shorts. At place 0, where no price is, stand by account id those whose turn it
+# may be: in 14 to be liquidated, in 15 to be told a margin call.
+BAND = 14
+DUE_PLACE = 0
 
 
 @kernel
@@ -116,32 +121,130 @@ def order_drop(state, order_row):
 
 
 @kernel
+def position_node(position_row):
+    """Return the node of a position's liquidation threshold or, of a cross one, its band."""
+    return ORDERS_CAPACITY + position_row
+
+
+@kernel
+def call_node(position_row):
+    """Return the node of a position's margin call."""
+    return ORDERS_CAPACITY + POSITIONS_CAPACITY + position_row
+
+
+@kernel
+def position_ladder(state, position_row, number):
+    """Return a ladder of a position's market."""
+    return state.ladders[(int64(state.positions[position_row].market_id) - 1) * LADDERS_COUNT + number]
+
+
+@kernel
 def threshold_push(state, position_row):
-    """Put an isolated user position's liquidation threshold into its ladder, if it has one."""
+    """Put an isolated user position's liquidation threshold, and that of a call not told yet, into their ladders."""
     position = state.positions[position_row]
-    if position.account_id < ACCOUNT_FIRST:
+    if position.account_id < ACCOUNT_FIRST or position.cross != 0:
         return
+    short = int64(position.lots < 0)
     threshold = margin.threshold_ticks(state, position_row)
-    if threshold == 0:
+    if threshold != 0:
+        row = position_ladder(state, position_row, THRESHOLD + short)
+        place = ladder.ladder_place(threshold, short == 0)
+        ladder.ladder_insert(row, state.nodes, position_node(position_row), place, position.position_id)
+    if position.called != 0:
         return
-    number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
-    row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]
-    node = ORDERS_CAPACITY + position_row
-    ladder.ladder_insert(row, state.nodes, node, ladder.ladder_place(threshold, number % 2 == 0), position.position_id)
+    threshold = margin.call_threshold_ticks(state, position_row)
+    if threshold != 0:
+        row = position_ladder(state, position_row, CALL + short)
+        place = ladder.ladder_place(threshold, short == 0)
+        ladder.ladder_insert(row, state.nodes, call_node(position_row), place, position.position_id)
+        state.position_links[position_row].call = 1
 
 
 @kernel
 def threshold_drop(state, position_row):
-    """Take a position's threshold out of its ladder; call it before lots, cost or margin change."""
+    """
+    Take a position's thresholds out of their ladders; call it before lots, cost, margin or the shown leverage change.
+
+    A position so changed may be told another margin call.
+    """
+    threshold_lift(state, position_row)
+    state.positions[position_row].called = 0
+
+
+@kernel
+def threshold_lift(state, position_row):
+    """Take a position's thresholds out of their ladders and leave it as it is: its market's tiers will change."""
     position = state.positions[position_row]
-    if position.account_id < ACCOUNT_FIRST:
+    if position.account_id < ACCOUNT_FIRST or position.cross != 0:
         return
-    threshold = margin.threshold_ticks(state, position_row)
-    if threshold == 0:
+    if margin.threshold_ticks(state, position_row) != 0:
+        row = position_ladder(state, position_row, THRESHOLD + int64(position.lots < 0))
+        ladder.ladder_remove(row, state.nodes, position_node(position_row))
+    call_drop(state, position_row)
+
+
+@kernel
+def call_drop(state, position_row):
+    """Take a position's margin call out of where it waits, if it does."""
+    link = state.position_links[position_row]
+    if link.call == 0:
         return
-    number = int64(THRESHOLD) if position.lots > 0 else int64(THRESHOLD + 1)
-    row = state.ladders[(int64(position.market_id) - 1) * LADDERS_COUNT + number]
-    ladder.ladder_remove(row, state.nodes, ORDERS_CAPACITY + position_row)
+    position = state.positions[position_row]
+    number = int64(BAND + 1)
+    if position.cross == 0:
+        number = CALL + int64(position.lots < 0)
+    ladder.ladder_remove(position_ladder(state, position_row, number), state.nodes, call_node(position_row))
+    link.call = 0
+
+
+@kernel
+def band_drop(state, position_row):
+    """Take a cross position's band and margin call out of where they wait, if they do."""
+    link = state.position_links[position_row]
+    if link.band != 0:
+        row = position_ladder(state, position_row, int64(link.band))
+        ladder.ladder_remove(row, state.nodes, position_node(position_row))
+        link.band = 0
+    call_drop(state, position_row)
+
+
+@kernel
+def band_push(state, position_row, number, place, tie):
+    """Let a cross position wait at a place of a ladder of bands; it waits nowhere yet."""
+    row = position_ladder(state, position_row, number)
+    ladder.ladder_insert(row, state.nodes, position_node(position_row), place, tie)
+    state.position_links[position_row].band = number
+
+
+@kernel
+def call_due_push(state, position_row, account_id):
+    """Let a cross position say that its account may be due a margin call."""
+    row = position_ladder(state, position_row, int64(BAND + 1))
+    ladder.ladder_insert(row, state.nodes, call_node(position_row), int64(DUE_PLACE), account_id)
+    state.position_links[position_row].call = 1
+
+
+@kernel
+def due_node(state, market_row, number):
+    """Return the node of the lowest account that stands at place 0 of a ladder of bands, or NODE_NONE."""
+    row = state.ladders[market_row * LADDERS_COUNT + number]
+    return row.best_node if row.best_place == DUE_PLACE else int64(ladder.NODE_NONE)
+
+
+@kernel
+def band_left(state, market_row, number):
+    """Return the node of a band that the mark has left, or NODE_NONE."""
+    row = state.ladders[market_row * LADDERS_COUNT + number]
+    mark_ticks = state.markets[market_row].mark_ticks
+    if mark_ticks <= 0:
+        return int64(ladder.NODE_NONE)
+    place = ladder.ladder_place(mark_ticks, number == BAND)
+    if row.best_place > place:
+        return int64(ladder.NODE_NONE)
+    node = ladder.ladder_seek(row, state.nodes, int64(DUE_PLACE + 1))
+    if node != ladder.NODE_NONE and state.nodes[node].place > place:
+        node = int64(ladder.NODE_NONE)
+    return node
 
 
 @kernel

@@ -7,10 +7,11 @@ docs/commands.md: the first broken rule wins.
 
 from numpy import int64
 
-from engine.core import depth, limits, orders, prices, tables
+from engine.core import depth, guards, limits, orders, prices, tables
 from engine.core.integers import decimal_steps
 from engine.core.kernel import kernel
 from engine.core.limits import PRICE_TICKS_MAX, ROW_NONE
+from engine.core.schema import GUARD_LEVERAGE
 from shared.codes import ACCOUNT_FIRST, MarketState, Op, ResultCode, Tpsl
 from shared.records import (
     CLIENT_ID_WORDS,
@@ -46,7 +47,8 @@ def envelope_validate(state, command):
     Return the first rule an instruction breaks before its own operation is looked at.
 
     Writes: ask.account_row, ask.market_row.
-    Codes:  ACCOUNT_UNKNOWN, ACCOUNT_FROZEN, MARKET_UNKNOWN, MARKET_HALTED, MARKET_REDUCE_ONLY, the types' own.
+    Codes:  ACCOUNT_UNKNOWN, ACCOUNT_FROZEN, ACCOUNT_LOCKED, MARKET_UNKNOWN, MARKET_HALTED, MARKET_REDUCE_ONLY, the
+            types' own.
     """
     ask = state.ask
     ask.market_row = prices.MARKET_NONE
@@ -61,7 +63,7 @@ def envelope_validate(state, command):
 
 @kernel
 def account_validate(state, command):
-    """Return ACCOUNT_UNKNOWN or ACCOUNT_FROZEN; the venue's own operations act for account 0."""
+    """Return ACCOUNT_UNKNOWN, ACCOUNT_FROZEN or ACCOUNT_LOCKED; the venue's own operations act for account 0."""
     op = command.op
     if op == Op.ACCOUNT_OPEN:
         return int64(OK)
@@ -70,12 +72,28 @@ def account_validate(state, command):
     if command.account < ACCOUNT_FIRST or command.account >= state.venue.account_next:
         return int64(ResultCode.ACCOUNT_UNKNOWN)
     state.ask.account_row = tables.account_row(command.account)
-    if state.accounts[state.ask.account_row].frozen == 0:
-        return int64(OK)
+    if state.accounts[state.ask.account_row].frozen != 0 and frozen_forbids(state, op):
+        return int64(ResultCode.ACCOUNT_FROZEN)
+    if guards.locked(state, state.ask.account_row) and locked_forbids(command):
+        return int64(ResultCode.ACCOUNT_LOCKED)
+    return int64(OK)
+
+
+@kernel
+def frozen_forbids(state, op):
+    """Return whether a frozen account cannot have this: of a user's operations all but one, of an operator's some."""
     if state.ask.by_user != 0:
-        return int64(OK) if op == Op.DEADMAN_SET else int64(ResultCode.ACCOUNT_FROZEN)
-    opens = op == Op.ORDER_PLACE or op == Op.ORDER_AMEND or op == Op.TRADE_CREATE or op == Op.POSITION_REVERSE
-    return int64(ResultCode.ACCOUNT_FROZEN) if opens else int64(OK)
+        return op != Op.DEADMAN_SET
+    return op == Op.ORDER_PLACE or op == Op.ORDER_AMEND or op == Op.TRADE_CREATE or op == Op.POSITION_REVERSE
+
+
+@kernel
+def locked_forbids(command):
+    """Return whether an account that has lost enough today cannot have this command; an amendment is asked later."""
+    op = command.op
+    if op == Op.ORDER_PLACE:
+        return command.reduce_only == 0
+    return op == Op.TRADE_CREATE or op == Op.POSITION_REVERSE or op == Op.ACCOUNT_TRANSFER
 
 
 @kernel
@@ -157,6 +175,15 @@ def slippage_validate(command):
     """Return SLIPPAGE_OUT_OF_RANGE unless the bound is 0 … 100 %."""
     if command.slippage_bps < 0 or command.slippage_bps > SLIPPAGE_BPS_MAX:
         return int64(ResultCode.SLIPPAGE_OUT_OF_RANGE)
+    return int64(OK)
+
+
+@kernel
+def leverage_guard_validate(state, leverage):
+    """Return LEVERAGE_ABOVE_GUARD for more leverage than the owner of the account in hand allows himself."""
+    account = state.accounts[state.ask.account_row]
+    if account.guards & GUARD_LEVERAGE and leverage > account.leverage_most:
+        return int64(ResultCode.LEVERAGE_ABOVE_GUARD)
     return int64(OK)
 
 

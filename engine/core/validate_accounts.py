@@ -6,7 +6,7 @@ Reads the state and fills `ask`.
 
 from numpy import int64
 
-from engine.core import accounts, limits, margin, orders, prices, reserves, validate
+from engine.core import accounts, cross, limits, margin, orders, owners, prices, reserves, validate
 from engine.core.kernel import kernel
 from engine.core.limits import ROW_NONE
 from engine.core.validate import OK
@@ -28,23 +28,31 @@ def margin_change_validate(state, command):
     """
     Return the first rule that a change of a position's margin breaks; fills ask.position_row and ask.amount_e6.
 
-    Codes:  POSITION_UNKNOWN, AMOUNT_OUT_OF_RANGE; adding: MARGIN_INSUFFICIENT; removing: MARKET_HALTED, PRICE_STALE,
-            MARGIN_BELOW_REQUIRED.
+    Codes:  POSITION_UNKNOWN, POSITION_NOT_ISOLATED, AMOUNT_OUT_OF_RANGE; adding: MARGIN_INSUFFICIENT; removing:
+            MARKET_HALTED, PRICE_STALE, MARGIN_BELOW_REQUIRED.
     """
     ask = state.ask
     code = validate.position_validate(state, command)
+    if code == OK and state.positions[ask.position_row].cross != 0:
+        code = int64(ResultCode.POSITION_NOT_ISOLATED)
     if code == OK:
         code = amount_convert(state, command)
     if code != OK:
         return code
     if ask.amount_e6 > 0:
-        if state.accounts[ask.account_row].free_e6 < ask.amount_e6:
-            return int64(ResultCode.MARGIN_INSUFFICIENT)
-        return int64(OK)
+        return leave_validate(state, ask.amount_e6)
     code = market_trades_validate(state, ask.market_row)
     if code == OK and not margin_suffices(state, ask.position_row, ask.amount_e6):
         code = int64(ResultCode.MARGIN_BELOW_REQUIRED)
     return code
+
+
+@kernel
+def leave_validate(state, amount_e6):
+    """Return MARGIN_INSUFFICIENT unless so much may leave what backs the cross positions of the account in hand."""
+    if amount_e6 > 0 and amount_e6 > cross.leave_e6(state, state.ask.account_row):
+        return int64(ResultCode.MARGIN_INSUFFICIENT)
+    return int64(OK)
 
 
 @kernel
@@ -83,7 +91,7 @@ def leverage_set_validate(state, command):
     """
     Return the first rule that a leverage of the net position breaks.
 
-    Codes:  LEVERAGE_OUT_OF_RANGE, PRICE_STALE, LEVERAGE_ABOVE_TIER, MARGIN_INSUFFICIENT.
+    Codes:  LEVERAGE_OUT_OF_RANGE, PRICE_STALE, LEVERAGE_ABOVE_GUARD, LEVERAGE_ABOVE_TIER, MARGIN_INSUFFICIENT.
     """
     ask = state.ask
     config = state.markets[ask.market_row].config
@@ -92,16 +100,41 @@ def leverage_set_validate(state, command):
         return int64(ResultCode.LEVERAGE_OUT_OF_RANGE)
     if not prices.fresh(state, ask.market_row):
         return int64(ResultCode.PRICE_STALE)
+    code = validate.leverage_guard_validate(state, leverage)
+    if code != OK:
+        return code
     held = exposure_lots(state, ask.account_row, ask.market_row)
     mark_ticks = state.markets[ask.market_row].mark_ticks
     if leverage > margin.leverage_max(config, held * mark_ticks * config.unit_e6):
         return int64(ResultCode.LEVERAGE_ABOVE_TIER)
-    needed_e6 = accounts.leverage_margin_e6(state, ask.account_row, ask.market_row, leverage)
-    needed_e6 += reserves.reserves_due_e6(state, ask.account_row, ask.market_row, leverage)
-    needed_e6 -= reserves_held_e6(state, ask.account_row, ask.market_row)
-    if state.accounts[ask.account_row].free_e6 < needed_e6:
-        return int64(ResultCode.MARGIN_INSUFFICIENT)
-    return int64(OK)
+    reserves_e6 = reserves.reserves_due_e6(state, ask.account_row, ask.market_row, leverage)
+    reserves_e6 -= reserves_held_e6(state, ask.account_row, ask.market_row)
+    if cross.chosen(state, ask.account_row, ask.market_row):
+        return leverage_pool_validate(state, leverage, reserves_e6)
+    needed_e6 = reserves_e6 + accounts.leverage_margin_e6(state, ask.account_row, ask.market_row, leverage)
+    return leave_validate(state, needed_e6)
+
+
+@kernel
+def leverage_pool_validate(state, leverage, reserves_e6):
+    """
+    Return MARGIN_INSUFFICIENT when free or available money lacks for a leverage in a cross market.
+
+    Units:  reserves_e6 is what its resting orders would hold back more.
+    Source: docs/risk.md#leverage
+    """
+    ask = state.ask
+    market = state.markets[ask.market_row]
+    lots = reserves.net_lots(state, ask.account_row, ask.market_row)
+    value_e6 = abs(lots * market.mark_ticks * market.config.unit_e6)
+    initial_e6 = margin.margin_initial_e6(value_e6, leverage)
+    initial_e6 -= margin.margin_initial_e6(value_e6, orders.leverage_net(state, ask.account_row, ask.market_row))
+    if initial_e6 + reserves_e6 <= 0:
+        return int64(OK)
+    left_e6 = state.accounts[ask.account_row].free_e6 - reserves_e6
+    cross.account_sum(state, ask.account_row)
+    available_e6 = left_e6 + state.pool.results_e6 - state.pool.initial_e6 - initial_e6
+    return int64(OK) if min(left_e6, available_e6) >= 0 else int64(ResultCode.MARGIN_INSUFFICIENT)
 
 
 @kernel
@@ -153,15 +186,21 @@ def account_credit_validate(state, command):
     too_much = free_e6 + ask.amount_e6 > limits.BALANCE_E6_MAX or ask.amount_e6 - outside_e6 > limits.OUTSIDE_E6_MAX
     if ask.amount_e6 > 0 and too_much:
         return int64(ResultCode.AMOUNT_OUT_OF_RANGE)
-    if free_e6 + ask.amount_e6 < 0:
-        return int64(ResultCode.MARGIN_INSUFFICIENT)
-    return int64(OK)
+    return leave_validate(state, -ask.amount_e6)
 
 
 @kernel
 def account_reset_validate(state, command):
-    """Return the first rule that closing all positions of an account breaks: MARKET_HALTED, PRICE_STALE."""
-    return positions_trade_validate(state, int64(prices.MARKET_NONE))
+    """
+    Return the first rule that beginning an account anew breaks.
+
+    Codes:  MARKET_HALTED, PRICE_STALE; of a main account SUBACCOUNT_NOT_EMPTY: or resets and transfers together would
+            make money.
+    """
+    code = positions_trade_validate(state, int64(prices.MARKET_NONE))
+    if code == OK and not owners.subs_empty(state, state.ask.account_row):
+        code = int64(ResultCode.SUBACCOUNT_NOT_EMPTY)
+    return code
 
 
 @kernel

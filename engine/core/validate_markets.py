@@ -40,6 +40,8 @@ NOTIONAL_MIN = 1 << MARKET_PARAMETERS.index("notional_min")
 LIQUIDITY = 1 << MARKET_PARAMETERS.index("liquidity")
 DEPTH_LEVELS = 1 << MARKET_PARAMETERS.index("depth_levels")
 TAKER_DELAY = 1 << MARKET_PARAMETERS.index("taker_delay_ms")
+NOTIONAL_MAX = 1 << MARKET_PARAMETERS.index("notional_max")
+INTEREST_MAX = 1 << MARKET_PARAMETERS.index("open_interest_notional_max")
 TIERS = 1 << MARKET_PARAMETERS.index("tiers")
 
 STARTING_BALANCE = 1 << VENUE_PARAMETERS.index("starting_balance")
@@ -131,6 +133,10 @@ def config_merge(target, source, given):
         target.depth_levels = source.depth_levels
     if given & TAKER_DELAY:
         target.taker_delay_ms = source.taker_delay_ms
+    if given & NOTIONAL_MAX:
+        target.notional_max_e6 = source.notional_max_e6
+    if given & INTEREST_MAX:
+        target.open_interest_notional_max_e6 = source.open_interest_notional_max_e6
     if given & TIERS:
         tiers_copy(target, source)
 
@@ -156,6 +162,8 @@ def config_copy(target, source):
     target.liquidity = source.liquidity
     target.depth_levels = source.depth_levels
     target.taker_delay_ms = source.taker_delay_ms
+    target.notional_max_e6 = source.notional_max_e6
+    target.open_interest_notional_max_e6 = source.open_interest_notional_max_e6
     target.order_lots_max = source.order_lots_max
     target.open_interest_lots_max = source.open_interest_lots_max
     tiers_copy(target, source)

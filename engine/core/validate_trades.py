@@ -47,6 +47,8 @@ def trade_create_validate(state, command):
     if code == OK:
         code = validate.bracket_validate(state, ask.touch_ticks)
     if code == OK:
+        code = validate.leverage_guard_validate(state, ask.leverage)
+    if code == OK:
         code = taking.take_margin_judge(state)
     if code == OK:
         code = validate.positions_room_validate(state)

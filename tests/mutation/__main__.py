@@ -34,7 +34,8 @@ from tests.mutation.results import EXPLAINED, Results, ResultsError, explanation
 NAMED = ("ledger", "margin", "matching", "orders", "positions", "triggers", "trailing", "fees", "funding",
          "liquidation", "prices", "due")  # fmt: skip
 # What was split from them: arithmetic and tests of a fill, depth, covers, brackets, what wakes, what is due.
-SPLIT = ("plans", "depth", "makers", "taking", "reserves", "brackets", "waking", "trail_tree", "timers")
+SPLIT = ("plans", "depth", "makers", "taking", "reserves", "brackets", "waking", "trail_tree", "timers", "cross",
+         "bands", "calls", "stages", "adl", "fitting")  # fmt: skip
 FILES = NAMED + SPLIT
 MUTANT_LIMIT_S = 240.0
 ENDED = (0, 5)  # all passed; nothing was chosen

@@ -16,8 +16,9 @@ BUYER, MAKER, OTHER = 100, 101, 102
 
 @kernel.entry
 def found(states, account_row, ticket_row):
-    """Return the place of a sim and the free money that a maker has after it."""
-    return makers.sim_find(states[0], account_row, ticket_row), makers.maker_free_e6(states[0], account_row)
+    """Return the place of a sim, the free money that a maker has after it, and what of it was reserved."""
+    free_e6, released_e6 = makers.maker_money_e6(states[0], account_row)
+    return makers.sim_find(states[0], account_row, ticket_row), free_e6, released_e6
 
 
 def test_the_last_sim_of_a_position_is_found_wherever_it_stands() -> None:
@@ -29,7 +30,8 @@ def test_the_last_sim_of_a_position_is_found_wherever_it_stands() -> None:
     noted = [(5, 0), (6, 0), (5, 9), (7, 0), (5, 0), (6, 3), (7, 0)]
     for index, (account_row, position_row) in enumerate(noted):
         sim = row["sims"][index]
-        sim["account_row"], sim["position_row"], sim["free_e6"] = account_row, position_row, 1_000 + index
+        sim["account_row"], sim["position_row"] = account_row, position_row
+        sim["free_e6"], sim["released_e6"] = 1_000 + index, index
     row["accounts"]["free_e6"][:9] = 5
     for count in range(len(noted) + 1):
         row["taker"]["sims_count"] = count
@@ -38,7 +40,8 @@ def test_the_last_sim_of_a_position_is_found_wherever_it_stands() -> None:
             for ticket_row in (0, 3, 9):
                 last = [index for index in own if noted[index][1] == ticket_row][-1:] or [-1]
                 free = 1_000 + own[-1] if own else 5
-                assert [int(one) for one in found(states, account_row, ticket_row)] == [last[0], free]
+                released = own[-1] if own else 0
+                assert [int(one) for one in found(states, account_row, ticket_row)] == [last[0], free, released]
 
 
 class Venue:

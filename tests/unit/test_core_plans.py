@@ -15,7 +15,7 @@ UNIT_E6 = 10
 TAKER, MAKER, HOUSE_MAKER, FORCED = range(4)
 FIELDS = ("close_lots", "cost_part_e6", "released_e6", "pnl_e6", "fee_e6", "alone_e6", "open_lots", "open_e6",
           "margin_in_e6", "open_loss_e6", "deficit_e6", "free_after_e6", "lots_after", "cost_after_e6",
-          "margin_after_e6")  # fmt: skip
+          "margin_after_e6", "need_e6", "loss_e6")  # fmt: skip
 
 
 class Fill(NamedTuple):
@@ -31,6 +31,10 @@ class Fill(NamedTuple):
     rate_ppm: int
     leverage: int
     mark: int
+    cross: int = 0
+    backing: int = 0  # of a cross position
+    spare: int = 0  # what cross positions leave beside free money
+    others: int = 0  # results of the other cross positions
 
 
 @kernel.entry
@@ -42,7 +46,7 @@ def planned(states, way, held, cost_e6, margin_e6, free_e6, sign, lots, price, r
     total_e6 = lots * price * unit_e6
     close_e6 = plans.closing_lots(held, sign, lots) * price * unit_e6
     if way == FORCED:
-        plans.plan_forced(plan, market, held, cost_e6, margin_e6, sign, lots, total_e6)
+        plans.plan_forced(plan, market, held, cost_e6, margin_e6, free_e6, sign, lots, total_e6)
         return
     plans.plan_begin(plan, held, cost_e6, margin_e6, free_e6, sign, lots, close_e6, total_e6, rate_ppm)
     if way == TAKER:
@@ -67,7 +71,8 @@ def plan_of(way: int, fill: Fill) -> dict[str, int]:
     row["markets"][0]["mark_ticks"] = fill.mark
     for name in row["plan"].dtype.names:
         row["plan"][name] = 77_777  # of the fill before: nothing of it may stay
-    planned(STATES, way, *fill[:-1])
+    row["plan"]["cross"], row["plan"]["backing_e6"], row["plan"]["spare_e6"], row["plan"]["others_e6"] = fill[-4:]
+    planned(STATES, way, *fill[:-5])
     return {name: int(row["plan"][name]) for name in FIELDS}
 
 
@@ -82,15 +87,21 @@ def expected_of(way: int, fill: Fill) -> dict[str, int]:
     found["pnl_e6"] = -fill.sign * closes * price_e6 - found["cost_part_e6"] if closes else 0
     came = found["released_e6"] + found["pnl_e6"]
     fee = fee_of(fill.lots * price_e6, fill.rate_ppm)
-    found["fee_e6"] = min(fee, max(0, came)) if way == FORCED else fee
+    cost_after = fill.cost - found["cost_part_e6"] + fill.sign * opens * price_e6
+    held_after = fill.held + fill.sign * fill.lots
+    left = came
+    if fill.cross:
+        left += fill.free + fill.others + held_after * fill.mark * UNIT_E6 - cost_after
+    found["fee_e6"] = min(fee, max(0, left)) if way == FORCED else fee
     alone = came - (fee_of(closes * price_e6, fill.rate_ppm) if opens and way != FORCED else found["fee_e6"])
+    alone += fill.cross * floor(fill.backing * part)
     found["alone_e6"] = alone if closes else 0
     cash = came - found["fee_e6"]
-    free = 0 if way == FORCED else fill.free
+    free = fill.free
     found["lots_after"] = fill.held + fill.sign * fill.lots
     margin = fill.margin - found["released_e6"]
     found["deficit_e6"] = 0
-    if not closes or cash >= 0:
+    if not closes or cash >= 0 or fill.cross:
         free += cash
     elif opens:
         found["deficit_e6"] = max(0, -alone)
@@ -101,21 +112,23 @@ def expected_of(way: int, fill: Fill) -> dict[str, int]:
         found["deficit_e6"] = -cash
     wanted = ceil(Fraction(opens * price_e6, fill.leverage))
     loss = max(0, fill.sign * (opens * price_e6 - opens * fill.mark * UNIT_E6))
-    found["margin_in_e6"], found["open_loss_e6"] = opening(way, free, wanted, loss)
+    found["need_e6"], found["loss_e6"] = (wanted, loss) if opens else (0, 0)
+    moved = (0, 0) if fill.cross else opening(way, free, wanted, loss, fill.spare)
+    found["margin_in_e6"], found["open_loss_e6"] = moved
     free -= found["margin_in_e6"] + found["open_loss_e6"]
     found["free_after_e6"] = free
     found["margin_after_e6"] = margin + found["margin_in_e6"] + found["open_loss_e6"]
-    found["cost_after_e6"] = fill.cost - found["cost_part_e6"] + fill.sign * opens * price_e6
+    found["cost_after_e6"] = cost_after
     return found
 
 
-def opening(way: int, free: int, wanted: int, loss: int) -> tuple[int, int]:
+def opening(way: int, free: int, wanted: int, loss: int, spare: int) -> tuple[int, int]:
     """Return (margin, open loss) that an opening part brings in."""
     if way == FORCED:
         return 0, 0
     if way == HOUSE_MAKER:
         margin = max(0, free) if wanted - 2 <= free < wanted else wanted
-        return margin, min(max(0, free - margin), loss)
+        return margin, min(max(0, min(free - margin, free - margin + spare)), loss)
     left = free - wanted - loss
     return (wanted + left if way == MAKER and wanted and -2 <= left < 0 else wanted), loss
 
@@ -133,16 +146,21 @@ def drawn(chance: random.Random, way: int) -> Fill:
     margin = chance.randint(-5, abs(cost) // 4 + 5) if held else 0
     lots = chance.choice([abs(held), 1, chance.randint(1, 40)]) or 1
     if way == FORCED:
-        held, lots = held or 7, abs(held or 7)
+        held = held or 7
+        lots = chance.choice([abs(held), chance.randint(1, abs(held))])
         cost = cost or held * price * UNIT_E6
     sign = (-1 if held > 0 else 1) if way == FORCED else chance.choice([1, -1])
-    fill = Fill(held, cost, margin, 10**6, sign, lots, chance.randint(80, 120), chance.choice([0, 333, 500, 60_000]),
-                chance.choice([1, 3, 10]), chance.randint(85, 115))  # fmt: skip
+    cross = int(chance.random() < 0.3)
+    fill = Fill(held, cost, 0 if cross else margin, 10**6, sign, lots, chance.randint(80, 120),
+                chance.choice([0, 333, 500, 60_000]), chance.choice([1, 3, 10]), chance.randint(85, 115), cross,
+                chance.randint(-500, 500), chance.choice([0, chance.randint(-30, 30)]),
+                chance.randint(-999, 999) * cross)  # fmt: skip
     found = expected_of(way, fill)
     if chance.random() < 0.5:
         # Move the margin so that the closing's cash is next to nothing.
         cash = found["alone_e6"] if chance.random() < 0.5 else found["released_e6"] + found["pnl_e6"] - found["fee_e6"]
-        fill = fill._replace(margin=fill.margin - cash + chance.randint(-1, 1))
+        off = chance.randint(-1, 1) - cash
+        fill = fill._replace(backing=fill.backing + off) if cross else fill._replace(margin=fill.margin + off)
         found = expected_of(way, fill)
     # And free money so that what is left of it is next to nothing.
     return fill._replace(free=fill.free - found["free_after_e6"] + chance.randint(-4, 2))
@@ -167,7 +185,7 @@ def test_a_forced_plan_takes_nothing_from_free_money() -> None:
     assert plan_of(FORCED, fill)["fee_e6"] == 96
     assert plan_of(FORCED, fill._replace(margin=430))["fee_e6"] == 30
     found = plan_of(FORCED, fill._replace(margin=390))
-    assert (found["fee_e6"], found["deficit_e6"], found["free_after_e6"]) == (0, 10, 0)
+    assert (found["fee_e6"], found["deficit_e6"], found["free_after_e6"]) == (0, 10, 10**6)
 
 
 @pytest.mark.parametrize("free_e6", [-2, -1, 0, 1, 2])

@@ -40,7 +40,7 @@ async def test_what_was_configured_before_the_start_is_taken(tmp_path: Path) -> 
 
 
 def test_an_older_change_is_ignored() -> None:
-    """What the tail has seen is never taken back by a view that was written earlier."""
+    """What the tail has seen is never taken back by an earlier view; the insurance fund is no market."""
     markets = Markets()
     markets.genesis(GENESIS)
     markets.configured(HALTED, 50)
@@ -48,7 +48,9 @@ def test_an_older_change_is_ignored() -> None:
         {
             f"market:{MARKET}": orjson.dumps(HALTED | {"tick": "0.1", "seq": 49}).decode(),
             "venue": orjson.dumps({"e": "venue_changed", "request_window_ms": 60_000, "seq": 1}).decode(),
+            "insurance": orjson.dumps({"e": "insurance_changed", "balance": "1.000000", "seq": 90}).decode(),
         }
     )
     assert (markets.one(MARKET) or {})["tick"] == "0.5"
     assert markets.request_window_ms == 60_000
+    assert [row["market"] for row in markets.all()] == [MARKET]

@@ -167,7 +167,7 @@ async def test_leverages_are_told(tmp_path: Path) -> None:
         caller = await house.sign_in()
         body = {"market": MARKET, "leverage": 7}
         answer = await house.client.post("/api/v1/trade/leverage", json=body, headers=caller)
-        assert answer.json()["leverages"] == [body]
+        assert answer.json()["leverages"] == [body | {"mode": "isolated"}]
         assert (await house.client.get("/api/v1/account", headers=caller)).json()["leverages"] == {MARKET: 7}
 
 

@@ -34,12 +34,12 @@ def test_words_are_those_of_the_wire() -> None:
     wires = {
         Shape.SIDE: wire_orders.SIDES, Shape.KIND: wire_orders.KINDS, Shape.TIF: wire_orders.TIFS,
         Shape.STP: wire_orders.STPS, Shape.TPSL: wire_orders.TPSLS, Shape.SCOPE: wire_orders.SCOPES,
-        Shape.TRIGGER_BY: wire_orders.SOURCES,
+        Shape.TRIGGER_BY: wire_orders.SOURCES, Shape.MODE: wire_orders.MODES,
     }  # fmt: skip
     assert {shape: set(words) for shape, (_codes, words) in WORDS.items()} == {
         shape: set(words) for shape, words in wires.items()
     }
-    ours = {OrderKind.NONE, OrderKind.LIQUIDATION, OrderKind.SETTLEMENT}
+    ours = {OrderKind.NONE, OrderKind.LIQUIDATION, OrderKind.SETTLEMENT, OrderKind.ADL}
     assert set(wire_orders.KINDS.values()) == set(OrderKind) - ours
 
 
@@ -136,6 +136,13 @@ def test_missing_and_exclusive_keys() -> None:
         ([{"order_id": 5}], "FIELD_TYPE_INVALID", "commands[0].op"),
         ([{"op": "batch", "commands": []}], "OP_UNKNOWN", "commands[0].op"),
         ([{"op": "account_reset"}], "OP_UNKNOWN", "commands[0].op"),
+        ([{"op": "subaccount_open"}], "OP_UNKNOWN", "commands[0].op"),
+        ([{"op": "account_guards_set"}], "FIELD_MISSING", "commands[0]"),
+        (
+            [{"op": "account_transfer", "account_to": 2**80, "amount": 1}],
+            "ACCOUNT_TARGET_UNKNOWN",
+            "commands[0].account_to",
+        ),
         ([{"op": "market_halt", "market": "X"}], "OP_UNKNOWN", "commands[0].op"),
         ([{"op": "order_cancel", "order_id": "5"}], "FIELD_TYPE_INVALID", "commands[0].order_id"),
         ([{"op": "order_cancel"}], "FIELD_MISSING", "commands[0]"),
@@ -171,6 +178,34 @@ def test_null_removes_a_trigger_and_absence_keeps_it() -> None:
     """Only the operation that sets triggers knows null, and it does not confuse it with a key left out."""
     fields = schemas.operation_read(schemas.TRIGGERS_SET, {"position_id": 1, "stop_loss": None})
     assert fields == {"position_id": 1, "stop_loss": None}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"leverage_max": 2**70}, "LEVERAGE_OUT_OF_RANGE", "leverage_max"),
+        ({"slippage_bps": 2**70}, "SLIPPAGE_OUT_OF_RANGE", "slippage_bps"),
+        ({"leverage_max": 5.0}, "NUMBER_NOT_TEXT", "leverage_max"),
+        ({"daily_loss_max": "1e3"}, "NUMBER_MALFORMED", "daily_loss_max"),
+        ({"daily_loss_max": False}, "FIELD_TYPE_INVALID", "daily_loss_max"),
+        ({"stp": "cancel_nobody"}, "FIELD_VALUE_UNKNOWN", "stp"),
+    ],
+)
+def test_a_wrong_guard_names_its_key(body: dict[str, Any], code: str, field: str) -> None:
+    """A guard is read as an order's own key of that shape, beside the null that removes it."""
+    with pytest.raises(Refusal) as caught:
+        schemas.operation_read(schemas.ACCOUNT_GUARDS_SET, body)
+    assert (caught.value.code, caught.value.detail["field"]) == (code, field)
+
+
+def test_null_removes_a_guard_and_nothing_to_do_is_refused() -> None:
+    """Each guard may be null, one that is left out is left out; a body without any sets nothing and is refused."""
+    nothing = dict.fromkeys(schemas.ACCOUNT_GUARDS_SET.keys)
+    assert schemas.operation_read(schemas.ACCOUNT_GUARDS_SET, nothing) == nothing
+    assert schemas.operation_read(schemas.ACCOUNT_GUARDS_SET, {"stp": "cancel_both"}) == {"stp": "cancel_both"}
+    with pytest.raises(Refusal) as caught:
+        schemas.operation_read(schemas.ACCOUNT_GUARDS_SET, {})
+    assert (caught.value.code, caught.value.detail["fields"]) == ("FIELD_MISSING", list(nothing))
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,28 @@ async def test_an_order_answers_with_what_happened(tmp_path: Path) -> None:
             b"deadman_set",
             b'"timeout_ms":5000,"scope":"all"',
         ),
+        (
+            "POST",
+            "/api/v1/trade/mode",
+            {"mode": "cross", "market": MARKET},
+            b"margin_mode_set",
+            b'"market":"BTC_USDC_PERP","mode":"cross"',
+        ),
+        (
+            "PUT",
+            "/api/v1/account/guards",
+            {"stp": None, "slippage_bps": 30, "daily_loss_max": 5},
+            b"account_guards_set",
+            b'"daily_loss_max":"5","slippage_bps":30,"stp":null',
+        ),
+        ("POST", "/api/v1/account/subaccounts", {}, b"subaccount_open", b'"op":"subaccount_open"'),
+        (
+            "POST",
+            "/api/v1/account/transfer",
+            {"amount": "1.5", "account_to": 105},
+            b"account_transfer",
+            b'"account_to":105,"amount":"1.5"',
+        ),
         ("POST", "/api/v1/account/reset", {}, b"account_reset", b'"op":"account_reset"'),
     ],
 )

@@ -1,5 +1,6 @@
 """engine/core/integers.py: exact arithmetic against Python's own integers."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,12 @@ def mul_div_floor(left, right, divisor):
 def mul_div_ceil(left, right, divisor):
     """Call the kernel from Python."""
     return integers.mul_div_ceil(left, right, divisor)
+
+
+@entry
+def mul_div_saturate(left, right, divisor):
+    """Call the kernel from Python."""
+    return integers.mul_div_saturate(left, right, divisor)
 
 
 @entry
@@ -52,6 +59,26 @@ def test_mul_div_ceil_is_the_exact_ceiling(left: int, right: int, divisor: int) 
     expected = -(-left * right // divisor)
     if abs(expected) < 2**62:
         assert mul_div_ceil(left, right, divisor) == expected
+
+
+def of_any_size(least: int) -> st.SearchStrategy[int]:
+    """Return a strategy of whole numbers from `least` to 2⁶² − 1, of every length, its borders among them."""
+    any_size = st.integers(0, 62).flatmap(lambda bits: st.integers(max(least, 2**bits - 2), 2**bits))
+    return st.one_of(any_size, st.integers(least, 2**62)).map(lambda found: min(found, 2**62 - 1))
+
+
+@given(of_any_size(0), of_any_size(0), of_any_size(1))
+@settings(max_examples=3_000, deadline=None)
+def test_mul_div_saturate_is_the_floor_or_the_bound(left: int, right: int, divisor: int) -> None:
+    """The floor of a product over a divisor equals Python's; one that is greater than 2⁶² − 1 is that."""
+    assert mul_div_saturate(left, right, divisor) == min(left * right // divisor, 2**62 - 1)
+
+
+@pytest.mark.parametrize("over", [-1, 0, 1])
+def test_mul_div_saturate_at_the_bound(over: int) -> None:
+    """The bound itself, one below and one above it: a quotient just there is exact, the next one is cut."""
+    assert mul_div_saturate(2**61 + over, 2, 1) == min(2**62 + 2 * over, 2**62 - 1)
+    assert mul_div_saturate(2**62 - 1, 2**40 + over, 2**40) == min((2**62 - 1) * (2**40 + over) >> 40, 2**62 - 1)
 
 
 @given(st.integers(-(2**62), 2**62), st.integers(1, 2**40))

@@ -14,7 +14,7 @@ Bend = Callable[[int], None]
 
 def scene() -> Engine:
     """Return a venue with something of everything: orders of all statuses, both position kinds, timers, a funding."""
-    engine = opened(3)
+    engine = opened(4)
     number = 0
 
     def user(account: int, op: str, **keys: Any) -> None:
@@ -41,6 +41,9 @@ def scene() -> Engine:
     user(102, "order_place", market=SOL, side="buy", kind="market", qty="1")
     body = {"E": engine.ts_us, "T": engine.ts_us, "e": "markPrice", "f": "0.001", "i": "60000.0", "p": "60000.0"}
     engine.apply("mark_update", {**body, "n": expires_ms, "s": BTC})
+    user(103, "margin_mode_set", market=BTC, mode="cross")
+    user(103, "order_place", market=BTC, side="sell", kind="market", qty="0.1")
+    user(103, "order_place", **limit, side="sell", price="60500")
     return engine
 
 
@@ -76,6 +79,11 @@ def account(row: int) -> Callable[[], Any]:
 def link(row: int) -> Callable[[], Any]:
     """Return the place of an account's links."""
     return lambda: STATE["account_links"][row]
+
+
+def net(row: int) -> int:
+    """Return the row of an account's net position in the first market."""
+    return int(STATE["account_links"][row]["markets"]["net"][0])
 
 
 BENDS: dict[str, Bend] = {
@@ -117,6 +125,19 @@ BENDS: dict[str, Bend] = {
     "for too long": bend(lambda: STATE["requests"][1], "expires_us", -(10**15)),
     "ladders hold": bend(lambda: STATE["ladders"][0], "count"),
     "trailing stops follow": bend(lambda: order_of(kind=8), "active"),
+    "its cross_markets is": bend(link(8), "cross_markets", 2),
+    "its reserved_cross_e6 is": bend(link(8), "reserved_cross_e6"),
+    "its stale is": bend(link(8), "stale"),
+    "without margin": bend(lambda: STATE["positions"][net(8)], "margin_e6"),
+    "isolated and has a band": bend(lambda: STATE["position_links"][net(5)], "band"),
+    "whose mode is not": bend(account(8), "cross", -1),
+    "is liquidatable by": bend(account(8), "free_e6", -(10**10)),
+    "is liquidatable, but not due": bend(account(8), "free_e6", -(10**10)),
+    # Its equity is 4997, its maintenance margin 40.02.
+    "is due a margin call": bend(account(8), "free_e6", -4_950_000_000),
+    "not due a call": bend(account(8), "free_e6", -4_950_000_000),
+    "has left a band": bend(lambda: STATE["markets"][0], "mark_ticks", 10**6),
+    "left over: ['stale_count']": bend(lambda: STATE, "stale_count"),
     "was left alone": bend(lambda: STATE["markets"][0], "ask_ticks", -20_000),
 }
 

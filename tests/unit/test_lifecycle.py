@@ -200,12 +200,12 @@ def test_new_tiers_act_at_the_next_settle() -> None:
 
 
 def test_the_venue_is_told_of_its_new_limits() -> None:
-    """venue_set changes what is given, tells all nine, and refuses balances that leave 64 bits."""
+    """venue_set changes what is given, tells all eleven, and refuses balances that leave 64 bits."""
     desk = Desk()
     desk.venue("venue_set", "FIELD_MISSING")
     events = desk.venue("venue_set", starting_balance="7000.5", orders_open_max=1)
     assert events[0] == {**events[0], "e": "venue_changed", "starting_balance": "7000.500000", "orders_open_max": 1}
-    assert events[0]["positions_open_max"] == 200 and len(events[0]) == 10
+    assert events[0]["positions_open_max"] == 200 and len(events[0]) == 12
     desk.limit(100, "buy", "0.01", "59000")
     keys = {"market": BTC, "side": "buy", "kind": "limit", "qty": "0.01", "price": "59000"}
     desk.user(100, "order_place", "ORDERS_OPEN_MAX", **keys)
@@ -270,7 +270,8 @@ def test_leverage_takes_and_gives() -> None:
         "order_changed",
         "account_changed",
     ]
-    assert events[0] == {"e": "account_market_changed", "account": 100, "market": BTC, "leverage": 5}
+    image = {"e": "account_market_changed", "account": 100, "market": BTC, "leverage": 5, "mode": "isolated"}
+    assert events[0] == image
     assert (events[1]["amount"], events[1]["reason"], events[1]["ref"]) == ("-119.998200", "margin", 0)
     assert [desk.held(100)[0]["margin_e6"], desk.cells(100)["reserved_e6"]] == [240_000_400, 118_295_000]
     events = desk.user(100, "leverage_set", market=BTC, leverage=50)

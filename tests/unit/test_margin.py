@@ -2,8 +2,10 @@
 
 import random
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
+import pytest
 
 from engine.core import kernel, margin, state
 from shared import records as r
@@ -22,6 +24,18 @@ def liquidatable(config, lots, cost_e6, margin_e6, mark_ticks):
 def threshold_ticks(states, row):
     """Call the kernel from Python."""
     return margin.threshold_ticks(states[0], row)
+
+
+@kernel.entry
+def call_threshold_ticks(states, row):
+    """Call the kernel from Python."""
+    return margin.call_threshold_ticks(states[0], row)
+
+
+@kernel.entry
+def maintenance_parts(config, notional_e6):
+    """Call the kernel from Python."""
+    return margin.maintenance_parts(config, notional_e6)
 
 
 def config(unit_e6: int, tiers: list[tuple[int, int]]) -> np.void:
@@ -68,8 +82,11 @@ def test_liquidatable_is_equity_at_or_below_maintenance() -> None:
         assert bool(liquidatable(row, lots, cost, margin_e6, mark)) == expected
 
 
-def test_the_threshold_is_the_exact_border() -> None:
-    """A position is liquidatable at its threshold and not one tick before it; 0 says that no price liquidates it."""
+@pytest.mark.parametrize(
+    ("border", "equities", "maintenances"), [(threshold_ticks, 1, 1), (call_threshold_ticks, 4, 5)]
+)
+def test_the_threshold_is_the_exact_border(border: Any, equities: int, maintenances: int) -> None:
+    """A position is liquidatable, or to be called, at its threshold and not one tick before it; 0: at no price."""
     chance = random.Random(2)
     states = state.allocate()
     for _ in range(2_000 if kernel.JIT else 100):
@@ -80,12 +97,53 @@ def test_the_threshold_is_the_exact_border() -> None:
 
         def hit(mark: int, row: np.void = row, lots: int = lots, cost: int = cost, own: int = margin_e6) -> bool:
             value = lots * mark * int(row["unit_e6"])
-            return own + value - cost <= maintenance(row, abs(value))
+            return equities * (own + value - cost) <= maintenances * maintenance(row, abs(value))
 
-        threshold = int(threshold_ticks(states, 1))
+        threshold = int(border(states, 1))
         if threshold == 0:
             assert not hit(1 if lots > 0 else WINDOW - 1)
             continue
         assert 1 <= threshold < WINDOW and hit(threshold)
         before = threshold + 1 if lots > 0 else threshold - 1
         assert not 1 <= before < WINDOW or not hit(before)
+
+
+def test_a_cross_position_has_no_threshold() -> None:
+    """Neither threshold says anything of a position that the whole account carries."""
+    states = state.allocate()
+    states[0]["markets"][0]["config"] = config(100, [(0, 10_000)])
+    position = states[0]["positions"][1]
+    position["market_id"], position["lots"], position["cost_e6"], position["cross"] = 1, 5, 500_000, 1
+    assert int(threshold_ticks(states, 1)) == int(call_threshold_ticks(states, 1)) == 0
+
+
+def test_maintenance_margin_in_parts_is_exact() -> None:
+    """Whole micros and millionths of one add up to the exact maintenance margin, up to the greatest notional."""
+    chance = random.Random(3)
+    for _ in range(3_000 if kernel.JIT else 200):
+        row, lots, _, _ = drawn(chance)
+        notional = chance.choice([abs(lots) * chance.randint(1, 10**6), chance.randint(0, 10**17)])
+        whole, parts = maintenance_parts(row, np.int64(notional))
+        assert 0 <= parts < PPM
+        assert Fraction(int(whole) * PPM + int(parts), PPM) == maintenance(row, notional)
+
+
+def test_a_tier_beyond_every_notional_is_no_tier() -> None:
+    """A tier that begins above 10^17 micro changes nothing, however large its amount is."""
+    near = config(100, [(0, 10_000), (10**12, 20_000)])
+    far = config(100, [(0, 10_000), (10**12, 20_000), (9 * 10**17, 500_000)])
+    for notional in (1, 10**12 + 1, 10**17):
+        assert maintenance_parts(near, np.int64(notional)) == maintenance_parts(far, np.int64(notional))
+        lots = np.int64(notional // 10**7)
+        figures = [int(threshold_of(row, lots)) for row in (near, far)]
+        assert figures[0] == figures[1]
+
+
+def threshold_of(row: np.void, lots: np.int64) -> int:
+    """Return the call threshold of a position of so many lots in a market of this configuration."""
+    states = state.allocate()
+    states[0]["markets"][0]["config"] = row
+    position = states[0]["positions"][1]
+    position["market_id"], position["lots"] = 1, max(1, lots)
+    position["cost_e6"], position["margin_e6"] = position["lots"] * 10**5, position["lots"] * 10**4
+    return int(call_threshold_ticks(states, 1))

@@ -12,6 +12,7 @@ from shared.codes import (
     EventKind,
     LedgerReason,
     Liquidity,
+    MarginMode,
     MarketState,
     Op,
     OrderKind,
@@ -123,9 +124,42 @@ CASES: list[tuple[EventKind, dict[str, Any], str]] = [
         '{"e":"account_changed","account":101,"free":"0.000000","reserved":"0.000001"}',
     ),
     (
+        EventKind.ACCOUNT_CHANGED,
+        {"free_e6": -1, "mode": MarginMode.CROSS, "resets": 2, "locked_until_ms": 86_400_000},
+        '{"e":"account_changed","account":101,"free":"-0.000001","reserved":"0.000000","mode":"cross","resets":2,'
+        '"locked_until_ms":86400000}',
+    ),
+    (
+        EventKind.ACCOUNT_OPENED,
+        {"owner_hi": 1, "owner_lo": -1},
+        '{"e":"account_opened","account":101,"owner":"0000000000000001ffffffffffffffff"}',
+    ),
+    (
+        EventKind.ACCOUNT_OPENED,
+        {"owner_hi": 1, "owner_lo": -1, "account_main": 100, "sub": 2},
+        '{"e":"account_opened","account":101,"owner":"0000000000000001ffffffffffffffff","main":100,"sub":2}',
+    ),
+    (
         EventKind.ACCOUNT_MARKET_CHANGED,
-        {"leverage": 20},
-        '{"e":"account_market_changed","account":101,"market":"BTC","leverage":20}',
+        {"leverage": 20, "mode": MarginMode.ISOLATED},
+        '{"e":"account_market_changed","account":101,"market":"BTC","leverage":20,"mode":"isolated"}',
+    ),
+    (
+        EventKind.ACCOUNT_GUARDS_CHANGED,
+        {"guards": 15, "leverage_most": 5, "loss_most_e6": 12_500_000, "slippage_bps": 0, "stp": Stp.CANCEL_MAKER},
+        '{"e":"account_guards_changed","account":101,"leverage_max":5,"daily_loss_max":"12.500000","slippage_bps":0,'
+        '"stp":"cancel_maker"}',
+    ),
+    (
+        EventKind.ACCOUNT_GUARDS_CHANGED,
+        {"leverage_most": 5, "stp": Stp.CANCEL_MAKER},
+        '{"e":"account_guards_changed","account":101}',
+    ),
+    (
+        EventKind.LEDGER,
+        {"amount_e6": -7, "counter": 105, "reason": LedgerReason.TRANSFER, "free_e6": 1},
+        '{"e":"ledger","account":101,"amount":"-0.000007","counter":"account:105","reason":"transfer","ref":0,'
+        '"free_after":"0.000001"}',
     ),
     (
         EventKind.LEDGER,
@@ -146,6 +180,47 @@ CASES: list[tuple[EventKind, dict[str, Any], str]] = [
         '"price_mark":"60.1"}',
     ),
     (
+        EventKind.LIQUIDATION,
+        {"position_id": 4, "order_id": 7, "qty_lots": 5, "price_ticks": 600, "price_mark_ticks": 601,
+         "price_bankruptcy_ticks": 590},
+        '{"e":"liquidation","account":101,"market":"BTC","position_id":4,"order_id":7,"qty":"0.005","price":"60.0",'
+        '"price_mark":"60.1","price_bankruptcy":"59.0"}',
+    ),
+    (
+        EventKind.MARGIN_CALL,
+        {"position_id": 4, "mode": MarginMode.ISOLATED, "price_mark_ticks": 601, "equity_e6": 5, "maintenance_e6": 4},
+        '{"e":"margin_call","account":101,"market":"BTC","position_id":4,"mode":"isolated","price_mark":"60.1",'
+        '"equity":"0.000005","margin_maintenance":"0.000004"}',
+    ),
+    (
+        EventKind.MARGIN_CALL,
+        {"position_id": 4, "mode": MarginMode.CROSS, "price_mark_ticks": 601, "equity_e6": -5, "maintenance_e6": 4},
+        '{"e":"margin_call","account":101,"mode":"cross","equity":"-0.000005","margin_maintenance":"0.000004"}',
+    ),
+    (
+        EventKind.ADL,
+        {"position_id": 4, "order_id": 9, "liquidation_id": 7, "qty_lots": 5, "price_ticks": 600},
+        '{"e":"adl","account":101,"market":"BTC","position_id":4,"order_id":9,"liquidation_order_id":7,"qty":"0.005",'
+        '"price":"60.0"}',
+    ),
+    (
+        EventKind.DEFICIT,
+        {"position_id": 4, "counter": 4, "amount_e6": 5},
+        '{"e":"deficit","account":101,"market":"BTC","position_id":4,"payer":"insurance","amount":"0.000005"}',
+    ),
+    (
+        EventKind.INSURANCE_CHANGED,
+        {"free_e6": 5},
+        '{"e":"insurance_changed","balance":"0.000005"}',
+    ),
+    (
+        EventKind.POSITION_CHANGED,
+        {"position_id": 4, "position_kind": PositionKind.NET, "mode": MarginMode.CROSS, "qty_lots": 5, "leverage": 9},
+        '{"e":"position_changed","account":101,"market":"BTC","position_id":4,"kind":"net","mode":"cross",'
+        '"qty":"0.005","leverage":9,"cost":"0.000000","margin":"0.000000","pnl_realised":"0.000000",'
+        '"fees":"0.000000","funding":"0.000000","opened_us":0}',
+    ),
+    (
         EventKind.FUNDING,
         {"position_id": 4, "rate_ppb": -12_345, "price_mark_ticks": 600, "amount_e6": 7, "due_ms": 9},
         '{"e":"funding","account":101,"market":"BTC","position_id":4,"rate":"-0.000012345","price_mark":"60.0",'
@@ -164,9 +239,10 @@ CASES: list[tuple[EventKind, dict[str, Any], str]] = [
     ),
     (
         EventKind.VENUE_CHANGED,
-        {"config": [5_000_000, 1, 2, 3, 4, 5, 6, 7, 8] + [99] * (r.CONFIG_WORDS - 9)},
+        {"config": [5_000_000, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1] + [99] * (r.CONFIG_WORDS - 11)},
         '{"e":"venue_changed","starting_balance":"5.000000","request_window_ms":1,"accounts_max":2,"orders_max":3,'
-        '"positions_max":4,"requests_max":5,"orders_open_max":6,"triggers_open_max":7,"positions_open_max":8}',
+        '"positions_max":4,"requests_max":5,"orders_open_max":6,"triggers_open_max":7,"positions_open_max":8,'
+        '"subaccounts_max":9,"stp_owner":1}',
     ),
 ]  # fmt: skip
 
@@ -183,11 +259,13 @@ def test_a_market_states_its_liquidity_after_its_minimum() -> None:
     config = np.zeros(r.CONFIG_WORDS, np.int64)
     config[: r.NAME_WORDS] = units.words_of_text("ETH", r.NAME_WORDS)
     for name, value in {"tick_e12": 10**11, "lot_e12": 10**9, "liquidity": Liquidity.BOOK, "depth_levels": 5,
-                        "taker_delay_ms": 250, "price_age_max_ms": 100}.items():  # fmt: skip
+                        "taker_delay_ms": 250, "price_age_max_ms": 100, "notional_max_e6": 2_500_000,
+                        "open_interest_notional_max_e6": 7}.items():  # fmt: skip
         config[at[name]] = value
     text = printed(EventKind.MARKET_CHANGED, config=config, status=MarketState.HALTED)
     assert '"price_age_max_ms":100,"notional_min":"0.000000","liquidity":"book","depth_levels":5,' in text
-    assert '"depth_levels":5,"taker_delay_ms":250,"order_qty_max":"0.000"' in text
+    newest = '"notional_max":"2.500000","open_interest_notional_max":"0.000007"'
+    assert f'"depth_levels":5,"taker_delay_ms":250,{newest},"order_qty_max":"0.000"' in text
     assert text.startswith('{"e":"market_changed","market":"ETH","id":1,"tick":"0.1","lot":"0.001","state":"halted"')
     assert text.count("taker_delay_ms") == 1
 
@@ -236,6 +314,7 @@ def test_who_is_touched() -> None:
     [output] = outputs(
         record(EventKind.FUNDING, account=105), record(EventKind.FUNDING_SETTLED, account=106),
         record(EventKind.FUNDING_SKIPPED, account=107, reason=1), record(EventKind.VENUE_CHANGED, account=108),
-        record(EventKind.ACCOUNT_MARKET_CHANGED, account=102), record(EventKind.ACCOUNT_CHANGED, account=2),
+        record(EventKind.ACCOUNT_MARKET_CHANGED, account=102, mode=1), record(EventKind.ACCOUNT_CHANGED, account=2),
+        record(EventKind.INSURANCE_CHANGED, account=109), record(EventKind.MARGIN_CALL, account=103, mode=2),
     )  # fmt: skip
-    assert output.accounts == b"102,105"
+    assert output.accounts == b"102,103,105"

@@ -8,8 +8,20 @@ import pytest
 
 from shared import records as r
 from shared import units, wire
-from shared.codes import DeadmanScope, EntryKind, Liquidity, Op, OrderKind, ResultCode, Side, Stp, Tif, TriggerBy
-from shared.wire_instructions import BATCH_OPS, OPERATOR_OPS, USER_OPS
+from shared.codes import (
+    DeadmanScope,
+    EntryKind,
+    Liquidity,
+    MarginMode,
+    Op,
+    OrderKind,
+    ResultCode,
+    Side,
+    Stp,
+    Tif,
+    TriggerBy,
+)
+from shared.wire_instructions import BATCH_OPS, OPERATIONS, OPERATOR_OPS, USER_OPS
 
 TS_US = 1_767_225_600_000_000
 LIMIT = {"op": "order_place", "market": "BTC_USDC_PERP", "side": "sell", "kind": "limit", "qty": "1", "price": "7.5"}
@@ -180,7 +192,45 @@ def test_a_user_has_no_operators_operation(op: Op) -> None:
 
 def test_what_a_batch_may_hold() -> None:
     """Every operation of a user may stand in a batch but opening, resetting and another batch."""
-    assert {Op.ACCOUNT_OPEN, Op.ACCOUNT_RESET, Op.BATCH} == USER_OPS - BATCH_OPS
+    assert {Op.ACCOUNT_OPEN, Op.SUBACCOUNT_OPEN, Op.ACCOUNT_RESET, Op.BATCH} == USER_OPS - BATCH_OPS
+
+
+def test_every_operation_is_a_users_or_an_operators() -> None:
+    """The wire knows every number of an operation; those of an owner come after the operators' and are users'."""
+    assert set(OPERATIONS) == {op for op in Op if op}
+    assert {Op.MARGIN_MODE_SET, Op.ACCOUNT_GUARDS_SET, Op.SUBACCOUNT_OPEN, Op.ACCOUNT_TRANSFER} <= USER_OPS
+    assert {op for op in Op if Op.VENUE_SET <= op <= Op.ACCOUNT_CREDIT} == OPERATOR_OPS
+
+
+def test_a_margin_mode_is_a_word() -> None:
+    """A market's mode is one of two words."""
+    for name, mode in (("isolated", MarginMode.ISOLATED), ("cross", MarginMode.CROSS)):
+        row = read(op="margin_mode_set", market="X", mode=name)
+        assert (row["code_late"], row["op"], row["mode"]) == (0, Op.MARGIN_MODE_SET, mode)
+        assert row["present"] == r.PRESENT_MARKET
+
+
+def test_a_guard_is_set_removed_or_left() -> None:
+    """A value, null and nothing at all are told apart for each guard."""
+    row = read(op="account_guards_set", leverage_max=5, daily_loss_max="12.5", slippage_bps=0, stp="cancel_both")
+    assert (row["code_late"], row["leverage_most"], row["slippage_bps"], row["stp"]) == (0, 5, 0, Stp.CANCEL_BOTH)
+    assert (row["loss_most_units"], row["loss_most_e12"]) == (12, 5 * 10**11)
+    assert row["present"] == (r.PRESENT_LEVERAGE_MOST | r.PRESENT_LOSS_MOST | r.PRESENT_SLIPPAGE | r.PRESENT_STP)
+    row = read(op="account_guards_set", leverage_max=None, daily_loss_max=None, slippage_bps=None, stp=None)
+    assert (row["code_late"], row["leverage_most"], row["loss_most_units"], row["stp"]) == (0, 0, 0, 0)
+    assert row["present"] == (
+        r.PRESENT_LEVERAGE_MOST_NULL | r.PRESENT_LOSS_MOST_NULL | r.PRESENT_SLIPPAGE_NULL | r.PRESENT_STP_NULL
+    )
+    assert read(op="account_guards_set")["present"] == 0
+
+
+def test_a_transfer_names_an_account_and_an_amount() -> None:
+    """The target is a whole number, the amount a decimal."""
+    row = read(op="account_transfer", account_to=105, amount="7.25")
+    assert (row["code_late"], row["account"], row["account_to"]) == (0, 101, 105)
+    assert (row["amount_units"], row["amount_e12"]) == (7, 25 * 10**10)
+    assert read(op="account_transfer", account_to="105", amount="7")["code_late"] == ResultCode.FIELD_TYPE_INVALID
+    assert read(op="subaccount_open")["op"] == Op.SUBACCOUNT_OPEN
 
 
 def test_parameters_of_a_market() -> None:
@@ -197,13 +247,19 @@ def test_parameters_of_a_market() -> None:
     assert (config["lot_e12"], config["liquidity"], config["tiers_count"]) == (10**10, Liquidity.QUOTE_SIZED, 2)
     assert config["tiers"][1].tolist() == (1_000_000_000, 20_000, 20, 10_000_000)
     assert config["tick_e12"] == config["depth_levels"] == 0
+    row = add(batch := wire.Batch(1), "venue_instruction", op="market_set", market="X", notional_max="2.5",
+              open_interest_notional_max=0)  # fmt: skip
+    names = [name for bit, name in enumerate(r.MARKET_PARAMETERS) if row["parameters"] >> bit & 1]
+    assert (row["code_late"], names) == (0, ["notional_max", "open_interest_notional_max"])
+    assert batch.configs[row["config_first"]]["notional_max_e6"] == 2_500_000
 
 
 def test_parameters_of_the_venue() -> None:
     """What venue_set gives stands in its own words."""
-    row = read("venue_instruction", op="venue_set", starting_balance="7.5", positions_open_max=9)
+    row = read("venue_instruction", op="venue_set", starting_balance="7.5", positions_open_max=9, stp_owner=1)
     names = [name for bit, name in enumerate(r.VENUE_PARAMETERS) if row["parameters"] >> bit & 1]
-    assert (row["code_late"], names) == (0, ["starting_balance", "positions_open_max"])
+    assert (row["code_late"], names) == (0, ["starting_balance", "positions_open_max", "stp_owner"])
+    assert (row["stp_owner"], row["subaccounts_max"]) == (1, 0)
     assert (row["starting_balance_e6"], row["positions_open_max"], row["orders_max"]) == (7_500_000, 9, 0)
     for op in ("venue_set", "market_set"):
         assert read("venue_instruction", op=op, **({"market": "X"} if op == "market_set" else {}))["code_late"] == (

@@ -1,0 +1,100 @@
+"""The leader's market views: what is written when, and the fifths of a book market's queue of deleveraging."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.views import RANKS_S, VIEW_S, MarketViews, fifths
+
+
+class Machine:
+    """A state of two markets that a test moves."""
+
+    def __init__(self) -> None:
+        self.seq = 1
+        self.mark = "1.0"
+        self.liquidity = "book"
+        self.scores: list[int] = [9, 7, -3]
+        self.asked: list[str] = []
+
+    def market_views(self) -> dict[str, dict[str, Any]]:
+        """Return what the engine shows."""
+        return {
+            "B": {"mark": self.mark, "liquidity": self.liquidity, "seq": self.seq, "log_time_us": self.seq},
+            "Q": {"mark": "5.0", "liquidity": "quote", "seq": self.seq, "log_time_us": self.seq},
+        }
+
+    def adl_scores(self, market: str) -> tuple[Any, Any]:
+        """Return the longs' scores; there are no shorts."""
+        self.asked.append(market)
+        return np.array(self.scores, np.int64), np.array([], np.int64)
+
+
+class Streams:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.hashes: dict[str, dict[str, str]] = {}
+        self.writes: list[list[str]] = []
+
+    def view_markets_write(self, _keys: Any, views: dict[str, dict[str, str]]) -> None:
+        """Take the views."""
+        self.hashes |= views
+        self.writes.append(sorted(views))
+
+
+@pytest.mark.parametrize("count", range(1, 40))
+def test_fifths_are_those_of_the_ranking(count: int) -> None:
+    """Whoever reads the bounds finds for every place of the queue the fifth 5 − ⌊5·place ÷ count⌋."""
+    scores = [1_000 - 7 * place for place in range(count)]
+    bounds = fifths(scores)
+    assert len(bounds) == 4
+    found = [next((5 - index for index, bound in enumerate(bounds) if score >= bound), 1) for score in scores]
+    assert found == [5 - 5 * place // count for place in range(count)]
+
+
+def test_nobody_ranked_is_no_bound() -> None:
+    """A market without positions states no fifths."""
+    assert fifths([]) == []
+
+
+def test_ranks_are_written_at_most_every_five_seconds() -> None:
+    """A book market's fifths stand beside its prices and are looked at anew only after their time."""
+    machine, streams = Machine(), Streams()
+    views = MarketViews(streams, None, 0.0)
+    assert views.write(machine, 0.0) == 2
+    assert (streams.hashes["B"]["adl_long"], streams.hashes["B"]["adl_short"]) == ("[9,7,7,-3]", "[]")
+    assert streams.hashes["Q"]["adl_long"] == "[]"
+    machine.scores, machine.mark, machine.seq = [4], "1.1", 2
+    assert views.write(machine, VIEW_S) == 1
+    assert (streams.hashes["B"]["mark"], streams.hashes["B"]["adl_long"]) == ("1.1", "[9,7,7,-3]")
+    assert machine.asked == ["B"]
+    machine.seq = 3
+    assert views.write(machine, RANKS_S) == 1
+    assert streams.hashes["B"]["adl_long"] == "[4,4,4,4]"
+    assert streams.writes == [["B", "Q"], ["B"], ["B"]]
+
+
+def test_quiet_markets_are_not_written_again() -> None:
+    """What moves with every entry is no change; another leader in between makes all of them news."""
+    machine, streams = Machine(), Streams()
+    views = MarketViews(streams, None, 0.0)
+    views.write(machine, 0.0)
+    assert views.write(machine, VIEW_S) == 0
+    machine.seq = 2
+    assert views.write(machine, VIEW_S / 2) == 0
+    assert views.write(machine, VIEW_S) == 0
+    views.forget()
+    assert views.write(machine, 2 * VIEW_S) == 2
+
+
+def test_a_market_that_leaves_the_book_ranks_nobody() -> None:
+    """Only `book` markets deleverage: what was written of another's queue is taken back."""
+    machine, streams = Machine(), Streams()
+    views = MarketViews(streams, None, 0.0)
+    views.write(machine, 0.0)
+    machine.liquidity, machine.seq = "quote", 2
+    views.write(machine, RANKS_S)
+    assert streams.hashes["B"]["adl_long"] == "[]"
+    assert machine.asked == ["B"]
