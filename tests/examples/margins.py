@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 
+from engine import core
 from tests.examples.profits import OPENING, PPM, Example, Figures, rate_ppm
 from tests.examples.scene import (
     MARKET,
@@ -228,6 +229,17 @@ def surplus_to_insurance(example: Example) -> Figures:
     return {"insurance_change": exact(scene.insurance - fund)}
 
 
+def deleveraging_score(example: Example) -> Figures:
+    """Profit on cost, times notional ÷ equity, in millionths: equity is notional at mark less that at bankruptcy."""
+    scene = Scene("1", "1")
+    position = last(scene.ticket("buy", 1, example["entry"], 10), "position_changed")
+    assert bankruptcy(position) == Fraction(example["inputs"]["bankruptcy"])
+    scene.touch("sell", example["mark"])
+    longs, shorts = core.adl_scores(scene.engine.states, 0)
+    assert (len(longs), len(shorts)) == (1, 0)
+    return {"score": exact(Fraction(int(longs[0]), PPM))}
+
+
 RUNS: dict[str, Callable[[Example], Figures]] = {
     "bybit-roi-long-with-close-fee": roi_after_fee,
     "bybit-order-cost-long": cost_of_order,
@@ -246,4 +258,5 @@ RUNS: dict[str, Callable[[Example], Figures]] = {
     "dydx-bankruptcy-short-at-bankr": closed_at_bankruptcy,
     "dydx-bankruptcy-long-below": closed_at_bankruptcy,
     "satori-insurance-gain": surplus_to_insurance,
+    "bitmex-adl-formula-long-10x": deleveraging_score,
 }

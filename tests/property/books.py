@@ -8,11 +8,16 @@ import numpy as np
 
 from engine import core
 from engine.core.inspect import account_row, market_fresh
-from shared.codes import DeadmanScope, IgnoreReason, Liquidity, MarketState
+from shared.codes import DeadmanScope, IgnoreReason, Liquidity, MarketState, Stp
 from tests.reference import Reference
 from tests.reference.state import FIRST_USER, HOUSE
 
 Book = dict[Any, Any]
+# What an account set or lost beside its cells: the engine's fields in the order of `twin_owned`.
+OWNED = (
+    "cross", "called_day", "day", "day_pnl_e6", "locked_day", "main_id", "sub", "subs", "guards", "leverage_most",
+    "loss_most_e6", "slippage_bps", "stp",
+)  # fmt: skip
 # Fields of an order and of a position, the engine's name and the twin's; None and False of the twin are 0.
 ORDERS = {
     "account_id": "account_id", "position_id": "position_id", "parent_id": "parent_id", "oco_id": "oco_id",
@@ -26,7 +31,7 @@ ORDERS = {
 POSITIONS = {
     "account_id": "account_id", "lots": "lots", "cost_e6": "cost", "margin_e6": "margin", "pnl_e6": "pnl",
     "fees_e6": "fees", "funding_e6": "funding", "entry_lots": "lots_opened", "entry_e6": "notional_opened",
-    "exit_lots": "lots_closed", "exit_e6": "notional_closed",
+    "exit_lots": "lots_closed", "exit_e6": "notional_closed", "cross": "cross", "called": "called",
 }  # fmt: skip
 HOUSE_FIELDS = ("account_id", "lots", "cost_e6", "margin_e6")
 TEXTS = ("kind", "status", "client_order_id")
@@ -65,7 +70,26 @@ def twin_account(twin: Reference, account_id: int) -> tuple[Any, ...]:
     row = state.accounts[account_id]
     leverages = tuple(state.leverages.get((account_id, name), 0) for name in state.markets)
     scope = row.deadman_scope if row.deadman_us else ""
-    return (row.free, row.reserved, int(row.frozen), row.deadman_us, scope, row.resets, leverages)
+    return (
+        row.free,
+        row.reserved,
+        int(row.frozen),
+        row.deadman_us,
+        scope,
+        row.resets,
+        leverages,
+        twin_owned(twin, row),
+    )
+
+
+def twin_owned(twin: Reference, row: Any) -> tuple[int, ...]:
+    """Return what an owner of the twin set, and what his day and his family are."""
+    stp = None if row.stp is None else int(Stp[row.stp.upper()])
+    guards = (row.leverage_most, row.loss_most, row.slippage_bps, stp)
+    bits = sum(1 << place for place, value in enumerate(guards) if value is not None)
+    cross = sum(1 << place for place, name in enumerate(twin.state.markets) if name in row.cross)
+    day = (row.called_day, row.day, row.day_pnl, row.locked_day)
+    return (cross, *day, row.main_id, row.sub, row.subs, bits, *(value or 0 for value in guards))
 
 
 def twin_market(twin: Reference, row: Any) -> dict[str, Any]:
@@ -115,7 +139,8 @@ def engine_account(states: np.ndarray, row: dict[str, Any], markets_count: int) 
     leverages = tuple(int(value) for value in whole["leverage"][:markets_count])
     scope = DeadmanScope(row["deadman_scope"]).name.lower() if row["deadman_us"] else ""
     cells = (row["free_e6"], row["reserved_e6"], row["frozen"])
-    return (*cells, row["deadman_us"], scope, row["resets"], leverages)
+    owned = tuple(int(whole[name]) for name in OWNED)
+    return (*cells, row["deadman_us"], scope, row["resets"], leverages, owned)
 
 
 def engine_markets(states: np.ndarray) -> dict[str, Any]:
@@ -159,7 +184,7 @@ def books_difference(twin: dict[str, Book], engine: dict[str, Book]) -> tuple[st
 def fields_of(name: str) -> tuple[str, ...]:
     """Return the names of the numbers in a book's rows."""
     return {
-        "accounts": ("free", "reserved", "frozen", "deadman_us", "scope", "resets", "leverages"),
+        "accounts": ("free", "reserved", "frozen", "deadman_us", "scope", "resets", "leverages", *OWNED),
         "positions": tuple(POSITIONS),
         "house": HOUSE_FIELDS,
         "orders": tuple(ORDERS),

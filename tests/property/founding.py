@@ -34,6 +34,8 @@ def genesis_body(chance: random.Random) -> dict[str, Any]:
     """Return a first configuration: some of the markets in some of the modes, and limits that may be small."""
     only = chance.choice([None, None, None, *MODES])
     chosen = [market for market in MARKETS if chance.random() < 0.35] or [chance.choice(MARKETS)]
+    if len(chosen) < 3 and chance.random() < 0.6:
+        chosen = [market for market in MARKETS if market in chosen or chance.random() < 0.5]
     markets = [market_drawn(chance, market, only) for market in chosen]
     body: dict[str, Any] = {
         "markets": markets,
@@ -53,6 +55,10 @@ def genesis_body(chance: random.Random) -> dict[str, Any]:
         body["requests_max"] = chance.choice([3, 8, 30])
     if chance.random() < 0.3:
         body["accounts_max"] = chance.choice([2, 4, 6])
+    if chance.random() < 0.3:
+        body["stp_owner"] = 1
+    if chance.random() < 0.2:
+        body["subaccounts_max"] = chance.choice([0, 1, 3])
     return body
 
 
@@ -90,4 +96,8 @@ def market_drawn(chance: random.Random, market: dict[str, Any], only: str | None
         found["fee_taker_ppm"] = chance.choice([0, 1, 20_000])
     if chance.random() < 0.1:
         found["notional_min"] = chance.choice(["0", "25"])
+    if chance.random() < 0.1:
+        found["notional_max"] = chance.choice(["1000", "30000"])
+    if chance.random() < 0.1:
+        found["open_interest_notional_max"] = chance.choice(["1000", "50000"])
     return found

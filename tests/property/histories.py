@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.property import feeds, founding, giants
+from tests.property.carry_ploys import CARRY_PLOYS
 from tests.property.entries import SECOND_US, START_US, Entry
 from tests.property.operators import ACTS, operator_act
 from tests.property.order_wishes import Wish, order_wish
+from tests.property.owner_ploys import OWNER_PLOYS
 from tests.property.ploys import PLOYS as MARKET_PLOYS
+from tests.property.pool_ploys import POOL_PLOYS
 from tests.property.trigger_ploys import TRIGGER_PLOYS
 from tests.property.wishes import WISHES, close_all_wish, close_wish, reverse_wish, trade_wish
 from tests.reference import Reference
@@ -22,9 +25,10 @@ ORDER_KINDS = {"market": 4, "limit": 8, "stop_market": 2, "stop_limit": 2, "take
 # How often each kind of happening is drawn before the seed has its say; what a seed may raise it to is not bounded.
 HAPPENINGS = {"quote": 9, "mark": 4, "order": 9, "reduce": 2, "trade": 3, "close": 2, "triggers": 2, "cancel": 1.2,
               "cancel_all": 0.3, "amend": 3, "batch": 1.5, "close_all": 0.4, "reverse": 0.7, "margin": 1, "leverage": 1,
-              "deadman": 0.5, "reset": 0.2, "open": 0.2, "odd": 1.5, "repeat": 0.8, "noise": 0.3, "wait": 0.5,
-              "gap": 0.4, "feed": 0.15, "operator": 2, "ploy": 3.5}  # fmt: skip
-PLOYS = {**MARKET_PLOYS, **TRIGGER_PLOYS}
+              "mode": 0.8, "guards": 0.3, "sub": 0.2, "transfer": 0.7, "deadman": 0.5,
+              "reset": 0.2, "open": 0.2, "odd": 1.5, "repeat": 0.8, "noise": 0.3, "wait": 0.5,
+              "gap": 0.4, "feed": 0.15, "operator": 2, "ploy": 6}  # fmt: skip
+PLOYS = {**MARKET_PLOYS, **TRIGGER_PLOYS, **POOL_PLOYS, **OWNER_PLOYS, **CARRY_PLOYS}
 PLOTS = {"giants": giants.interest_fill, "crowd": giants.crowd, "ladder": giants.ladder, "turnover": giants.turnover}
 WITH_POSITION = ("close", "triggers", "reverse", "margin", "reduce", "close_all")
 WITH_ORDER = ("amend", "cancel")
@@ -85,6 +89,12 @@ class History:
             self.order_kinds = dict(ORDER_KINDS)
         self.acts = {name: chance.choice([0.5, 1, 1, 4]) for name in ACTS}
         self.ploys = {name: chance.choice([0.3, 1, 1, 4]) for name in PLOYS}
+        for name in POOL_PLOYS:
+            self.ploys[name] *= 2
+        for name in ("edge_lag", "thin_maker", "reduce_pile"):
+            self.ploys[name] *= 2
+        self.ploys["lost_day"] *= 0.4
+        self.cross_share = 0.0 if self.plot and chance.random() < 0.7 else chance.choice([0.5, 0.7, 1.0, 1.0])
         self.acts["settle"] *= 0.3
         self.acts["freeze"] *= 0.5
         self.acts["life"] *= 2
@@ -98,6 +108,7 @@ class History:
             yield feeds.quote(self, name)
         for number in range(self.accounts_wanted):
             yield self.instruction(0, "account_open", {"owner": f"{number:032x}"})
+        yield from self.modes_choose()
         left = count - 1 - len(self.drift) - self.accounts_wanted
         if self.plot:
             for entry in PLOTS[self.plot](self):
@@ -107,6 +118,14 @@ class History:
             for entry in self.step():
                 left -= 1
                 yield entry
+
+    def modes_choose(self) -> Iterator[Entry]:
+        """Yield the choice of cross margin, in every market, for the seed's share of the accounts."""
+        users = self.users()
+        names = list(self.twin.state.markets)
+        modes = [{"op": "margin_mode_set", "market": name, "mode": "cross"} for name in names]
+        for account_id in users[: round(len(users) * self.cross_share + 0.25)]:
+            yield self.instruction(account_id, "batch", {"commands": modes})
 
     def step(self) -> Iterator[Entry]:
         """Yield the next few entries: time passes, then one thing happens."""

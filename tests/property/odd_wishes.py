@@ -28,7 +28,10 @@ SPOILS: list[dict[str, Any]] = [
     {"price_trigger": "5"}, {"price_activation": "5"}, {"trigger_by": "mark"}, {"stop_loss": None}, {"op": "sing"},
     {"position_id": "100"}, {"order_id": 5.5}, {"order_id": -1}, {"amount": "0"}, {"amount": "1000000000"},
     {"amount": "0.0000001"}, {"timeout_ms": "5"}, {"scope": "some"}, {"percent": "5.5"}, {"percent": 10**18},
-    {"request_id": "short"}, {"v": 2}, {"account": -1}, {"account": "101"}, {"op": 5}, {"v": True},
+    {"mode": "both"}, {"mode": 5}, {"mode": None}, {"account_to": "101"}, {"account_to": 100.5}, {"account_to": None},
+    {"leverage_max": "5"}, {"leverage_max": 5.5}, {"daily_loss_max": 5.5}, {"daily_loss_max": "1e5"},
+    {"daily_loss_max": "1000000000"}, {"request_id": "short"}, {"v": 2}, {"account": -1}, {"account": "101"}, {"op": 5},
+    {"v": True},
 ]  # fmt: skip
 
 
@@ -75,7 +78,8 @@ def odd_element(history: "History") -> Any:
     """Return something that is no command of a batch."""
     return history.chance.choice(
         [5, None, "order_place", [], {}, {"op": 5}, {"op": "sing"}, {"op": "batch", "commands": []},
-         {"op": "account_reset"}, {"op": "account_open", "owner": "0" * 32}, {"op": "market_halt", "market": "X"},
+         {"op": "account_reset"}, {"op": "subaccount_open"},
+         {"op": "account_open", "owner": "0" * 32}, {"op": "market_halt", "market": "X"},
          {"op": "orders_cancel", "colour": "red"}, {"op": "orders_cancel", "market": 5}, {"op": "order_cancel"},
          {"op": "trade_close", "v": 1}, {"op": "deadman_set", "timeout_ms": 0, "account": 100}]
     )  # fmt: skip

@@ -63,10 +63,12 @@ def market_parameter(history: "History", market: Market) -> dict[str, Any]:
         "price_band_ppm": [1, 1_000, 50_000, 500_000, 0],
         "price_age_max_ms": [99, 100, 1_000, 10_000, 30_000],
         "notional_min": ["0", "1", "50", "0.0000001", "-1", 5],
+        "notional_max": ["0", "0", "50", "1000", "20000", "100000", "-1", "1000000000000", "1000000000001"],
+        "open_interest_notional_max": ["0", "0", "200", "10000", "1000000", "0.0000001", 5],
         "tick": ["0.1", "0.01", "0.5", "0.0001", "0.3", "0", "0.000000001", "1"],
         "lot": ["0.1", "0.01", "1", "0.001", "0", "-1", "0.00001", "1000000000000"],
     }
-    weights = [8, 3, 3, 4, 3, 2, 2, 1, 1, 1, 1, 3, 1, 2, history.grid_changes, history.grid_changes]
+    weights = [8, 3, 3, 4, 3, 2, 2, 1, 1, 1, 1, 3, 1, 2, 2, 2, history.grid_changes, history.grid_changes]
     name = chance.choices(list(choices), weights)[0]
     if name in ("tick", "lot") and chance.random() < 0.25:
         return {name: market.price_text(1) if name == "tick" else market.qty_text(1)}
@@ -88,7 +90,8 @@ def venue_set_act(history: "History", market: Market) -> Act:
         {"starting_balance": chance.choice(["100", "5000", "0", "0.0000001", "-1"])},
         {"request_window_ms": chance.choice([4_999, 5_000, 5_000, 120_000, 86_400_001])}, {"orders_max": 0},
         {"requests_max": "5"}, {"orders_max": 1_050_001}, {"insurance_balance": "5"}, {},
-        {"starting_balance": "9000000000"},
+        {"starting_balance": "9000000000"}, {"subaccounts_max": chance.choice([0, 1, 3, 10, 101])},
+        {"stp_owner": chance.choice([0, 1, 1, 2])},
     ]  # fmt: skip
     found = dict(chance.choice(choices))
     if chance.random() < 0.2:

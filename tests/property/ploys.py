@@ -257,16 +257,20 @@ def funding_run(history: "History", market: Market) -> Iterator[Entry]:
 def edge_lag(history: "History", market: Market) -> Iterator[Entry]:
     """Yield a mark that lags behind a quote, and takers at the most leverage that would be liquidated at once."""
     chance, sign = history.chance, history.chance.choice([1, -1])
-    market = min(history.twin.state.markets.values(), key=lambda row: (row is not market) - row.tiers[0][1] / 1_000)
+    tightest = max(history.twin.state.markets.values(), key=lambda row: row.tiers[0][1] * row.tiers[0][2])
+    market = tightest if chance.random() < 0.8 else market
+    yield from history.time_pass(20_000)
     yield feeds.quote(history, market.name)
-    yield feeds.mark(history, market, sign * chance.choice([0.01, 0.04, 0.049, 0.049]))
+    frame = feeds.mark(history, market, sign * chance.choice([0.01, 0.04, 0.049, 0.049]))
+    frame.body["E"] = history.ts_us
+    yield frame
     account_id = history.account_any()
     top = market.limits["leverage_max"]
     yield history.instruction(account_id, "leverage_set", {"market": market.name, "leverage": top})
     lots = lots_small(history, account_id, market)
     for way in (-sign, sign):
         values = {"market": market.name, "side": side_of(way), "qty": amounts.qty_text(market, lots)}
-        if chance.random() < 0.5:
+        if chance.random() < 0.6:
             yield history.instruction(account_id, "trade_create", {**values, "leverage": top})
         else:
             yield history.instruction(account_id, "order_place", {**values, "kind": "market"})

@@ -15,7 +15,7 @@ from typing import Any
 from tests.property.entries import Entry
 from tests.property.venues import HASH_EVERY, Difference, Run, founded, run
 
-NAMES = {"account": "account", "order_id": "order", "position_id": "position"}
+NAMES = {"account": "account", "account_to": "account", "order_id": "order", "position_id": "position"}
 ENVELOPE = ("v", "account", "request_id", "op")
 LOST = 900_000_000
 

@@ -19,15 +19,16 @@ from shared.codes import (
 )
 from tests.property.entries import Entry
 from tests.reference import Reference
+from tests.reference.state import FIRST_USER
 
 # What no order can be: an order's kind and its time in force.
 LIMITED = (OrderKind.LIMIT, OrderKind.STOP_LIMIT, OrderKind.TAKE_PROFIT_LIMIT)
-VENUES_OWN = (OrderKind.LIQUIDATION, OrderKind.SETTLEMENT)
+VENUES_OWN = (OrderKind.LIQUIDATION, OrderKind.SETTLEMENT, OrderKind.ADL)
 
 
 def kinds_and_lives() -> set[str]:
     """Return every kind of order with every time in force that it may have."""
-    found = {"liquidation none", "settlement none"}
+    found = {"liquidation none", "settlement none", "adl none"}
     for kind in OrderKind:
         if kind == OrderKind.NONE or kind in VENUES_OWN:
             continue
@@ -46,6 +47,8 @@ WANTED: dict[str, set[str]] = {
     "fills": {f"{mode.name.lower()} {side}" for mode in Liquidity if mode for side in ("house", "users")}
     - {"book house"},
     "operations": {op.name.lower() for op in Op if op},
+    "calls": {"isolated", "cross"},
+    "liquidations": {f"{mode} {size}" for mode in ("isolated", "cross") for size in ("whole", "part")},
     "legs": {reason.name.lower() for reason in LedgerReason if reason},
     "ignored": {reason.name for reason in IgnoreReason}
     - {"ACCEPTED", "MARKET_UNKNOWN"},
@@ -79,11 +82,26 @@ class Statistics:
                 self.counts["statuses"][event["status"]] += 1
             elif kind == "ledger":
                 self.counts["legs"][event["reason"]] += 1
+            elif kind == "margin_call":
+                self.counts["calls"][event["mode"]] += 1
             fills += kind == "fill"
             if kind == "trade":
                 mode = twin.state.markets[event["market"]].liquidity
                 self.counts["fills"][f"{mode} {'users' if fills == 2 else 'house'}"] += 1
                 fills = 0
+
+        self.note_liquidations(events)
+
+    def note_liquidations(self, events: list[dict[str, Any]]) -> None:
+        """Count liquidations by the mode of their position, and whether something of it was left."""
+        forced = [event["position_id"] for event in events if event["e"] == "liquidation"]
+        images = [event for event in events if event["e"] == "position_changed"]
+        for position_id in forced:
+            mine = [event for event in images if event["position_id"] == position_id]
+            if mine:
+                mode = mine[-1].get("mode", "isolated")
+                whole = float(mine[-1]["qty"]) == 0 and forced.count(position_id) == 1
+                self.counts["liquidations"][f"{mode} {'whole' if whole else 'part'}"] += 1
 
     def note_answer(self, entry: Entry, event: dict[str, Any]) -> None:
         """Count an answer's results, those of a batch's commands among them, and the operations that were accepted."""
@@ -98,6 +116,9 @@ class Statistics:
     def note_end(self, twin: Reference) -> None:
         """Count a history, and what its feed said in vain."""
         self.counts["runs"]["histories"] += 1
+        users = [row for row in twin.state.accounts.values() if row.account_id >= FIRST_USER]
+        self.counts["runs"]["accounts"] += len(users)
+        self.counts["runs"]["accounts cross"] += sum(bool(row.cross) for row in users)
         for market in twin.state.markets.values():
             self.counts["ignored"].update(market.ignored)
 

@@ -1,10 +1,15 @@
 """
-The engine's price-indexed triggers against a linear scan: thousands of SL and TP, and the ones that fire, in order.
+The engine's price-indexed triggers against a linear scan: thousands of SL and TP, and the ones that fire, in order; and
+thousands of cross accounts, of which a tick looks at those alone whose band it leaves.
 """
 
 import random
 from dataclasses import dataclass
 
+import numpy as np
+
+from engine.core import kernel
+from scripts.bench_cross import BIDS, MARKETS, CrossVenue
 from tests.property.histories import START_US
 from tests.property.venues import EngineVenue
 
@@ -13,6 +18,7 @@ MARKET = {"market": NAME, "tick": "0.01", "lot": "0.01", "leverage_max": 50}
 ACCOUNTS = 20
 TICKETS = 1500
 QUOTES = 400
+CROSS_ACCOUNTS = 10_000 if kernel.JIT else 60
 
 
 @dataclass
@@ -141,3 +147,13 @@ def ticket_open(market: Market, scan: Scan, chance: random.Random, account: int,
             trigger = Trigger(event["order_id"], event["position_id"], *given[name], below, sign > 0)
             if trigger.order_id not in {row.order_id for row in scan.triggers[-4:]}:
                 scan.triggers.append(trigger)
+
+
+def test_a_quiet_tick_looks_at_no_cross_account() -> None:
+    """Thousands of cross accounts cost a tick nothing while it leaves no band; a fall leaves each one's a few times."""
+    venue = CrossVenue(CROSS_ACCOUNTS)
+    venue.quiet(1_000 if kernel.JIT else 100)
+    before = venue.evaluations()
+    for thousandth in range(1, 101, 3):
+        venue.quote(MARKETS[0], np.array([-BIDS[MARKETS[0]] * thousandth // 1_000]))
+    assert 0 < venue.evaluations() - before <= 6 * CROSS_ACCOUNTS

@@ -50,7 +50,9 @@ class TwinVenue(Reference):
         wrong += [f"lots of {name} do not sum to zero" for name in uneven]
         for key, account in state.accounts.items():
             reserved = sum(row.reserved for row in state.orders.values() if row.account_id == key)
-            if account.reserved != reserved or ((key >= FIRST_USER or key == INSURANCE) and account.free < 0):
+            pooled = any(row.cross and row.account_id == key for row in state.positions.values()) and not reserved
+            owed = account.free < 0 and (key >= FIRST_USER or key == INSURANCE) and not pooled
+            if account.reserved != reserved or owed:
                 wrong.append(f"account {key}: free {account.free}, reserved {account.reserved}, by orders {reserved}")
         live = ("resting", "trigger", "attached", "delayed")
         wrong += [f"order {row.order_id} is {row.status}" for row in state.orders.values() if row.status not in live]

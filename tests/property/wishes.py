@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.property import amounts
 from tests.property.odd_wishes import odd_element, odd_wish
 from tests.property.order_wishes import Wish, amend_wish, client_id_add, order_wish, reduce_wish, side_of
+from tests.property.owner_wishes import OWNER_WISHES
 from tests.reference.intake import BATCH_MAX
 from tests.reference.markets import Market
 
@@ -174,6 +175,7 @@ BATCHED: dict[str, Callable[["History", int, Market], Wish]] = {
     "margin": margin_wish,
     "leverage": leverage_wish,
     "deadman": deadman_wish,
+    **{name: wish for name, wish in OWNER_WISHES.items() if name != "sub"},
     "odd": odd_wish,
 }
 WISHES: dict[str, Callable[["History", int, Market], Wish]] = {
@@ -181,4 +183,5 @@ WISHES: dict[str, Callable[["History", int, Market], Wish]] = {
     "batch": batch_wish,
     "reset": reset_wish,
     "open": open_wish,
+    "sub": OWNER_WISHES["sub"],
 }

@@ -38,6 +38,8 @@ Instructions
 * Each filter is asked of both legs of an OCO before the next one. Size, value, band, counts; then freshness, ids in
   use, the size of what was given in money, the position named, the flags of one leg after the other, margin and
   limits, tables. A table or a count is only asked when something more is wanted of it.
+* What an owner forbade himself by a day's loss is asked after whether the account is frozen; the leverage he forbade
+  before the tier's. A guard on leverage lowers what is stored in each market; reserves follow when they are recomputed.
 * An order's value, for the smallest notional, is that of its limit, of the trigger of a dormant market order, or of
   the touch; what only closes is exempt: reduce-only orders, and market and limit orders that the position covers,
   those that do not reach the touch only beside the older ones.
@@ -89,8 +91,14 @@ Matching
   not take of one that has met so many ends, `liquidity_exhausted` if it would have rested. The order that is not met
   any more, here or for a closing part worth less than nothing, does not divide what the house takes.
 * A taker's margin is found in free, in what its closing part brings, and in reserves of own orders that it cancels;
-  reserves that its position would set free do not count. What rests of it reserves as far as the position that the
-  fills leave does not cover it, beside older orders.
+  reserves that its position would set free do not count. On a cross position free and available must both reach for
+  margin and rest, available for the open loss too; what asks for no more than such reserves is not asked of available.
+* What an isolated position, ticket or reserve takes beside cross positions must leave the pool sound: available, and
+  above maintenance. Reserves of cross orders do not pay for it, for they were in the pool; an isolated market's newest
+  orders end when recomputed reserves would take more.
+* Behind a cross position's closing stands what the account has beyond the others' maintenance; its liquidation fee ends
+  with the equity that is then left.
+* What rests of a taker reserves as far as the position that its fills leave does not cover it, beside older orders.
 * A ticket's exposure is that of the account in the market: itself, other tickets and the net position, and what rests
   of its side.
 * A reserve pays the higher of an order's two fees, for nobody knows yet who will take.
@@ -100,16 +108,31 @@ Matching
 * A fill sets free what its order needs less, and claims nothing: what a lowered highest leverage asks more comes with
   the account's next execution there, amend or end of an order; a woken or delayed order that fails is none of these.
 * Against the house a resting order is short of fee and margin by two micro at most, or it ends; of the open loss it
-  brings what free has left.
+  brings what free, or what is available beside cross positions, has left; on a cross position there is none to bring.
 * A flip's deficit is what its closing part would lack with its own share of the fee; free pays the opening's share.
-* A liquidation ends the account's orders in the market but SL, TP and what reduces other positions. Its last displayed
-  level has no end; in `book` mode the house takes the rest at the bankruptcy price.
+* A liquidation ends the account's orders in the market but SL, TP and what reduces other positions; one of a pool all
+  orders but SL, TP and what reduces isolated positions, delayed ones too. Its last displayed level has no end.
+* It closes down to the highest tier that makes the rest healthy at mark with its fee paid; a worse fill is found again.
+* In `book` mode it meets users up to the price at which margin, and when all is closed the insurance fund, are used up,
+  but the fund pays for no price worse than the mark; then opposite positions by a score that is taken once in the
+  market's turn, 512 that would be left below nothing passed over at most; then the house. A cross position has its
+  share of the equity by notional for margin there, its prices stay in the band, and its account's others are not asked.
+* A pool below nothing is paid for when its last position is gone and its newest reserving orders have ended. The rest
+  of a position's margin that rounding leaves to auto-deleveraging goes to the insurance fund, a pool's stays in it.
 * The house's own positions count against `positions_max`, and so does each net position that live orders may open.
 
 Life
 
-* A market is settled when a quote or mark, a fill, margin, funding, or its state has changed something since nothing
-  fired there last; new parameters alone do not, nor does an SL or TP that is set, which is refused when it is met.
+* A market is settled in an entry in which a quote or mark, a fill, margin, funding, or its state has changed something
+  there, or in which an account is told that holds a cross position there; new parameters alone do not, nor does an SL
+  or TP that is set, which is refused when it is met. What is not tradable then waits for another such entry.
+* Markets are settled in order of id, pass after pass, as long as one is touched.
+* Money leaves a pool up to what is free, available, and above its maintenance margin by a micro; marks of markets that
+  stand still count as they are.
+* A margin call is told in a tradable market, of what liquidations have left: of an isolated position once until its
+  size, margin or leverage change, of a pool once a UTC day of log time.
+* A day's result is what ledger legs of results, fees and funding sum to, so what is not realised does not count; later
+  profit does not end the lock.
 * The openings of a position, and its closings, are remembered up to 2**58 micro-USDC: before a fill would pass that,
   lots and notional are halved, both down. `qty` of a closed position is what is remembered of its closings.
 * A request is remembered for five seconds at least, as long as an instruction may be late.
@@ -126,8 +149,11 @@ The order of events
   orders by age), `closed_position`, its last `position_changed`; the opening's legs (fee, margin), bracket; the same
   of the maker, its `position_changed`, its sibling, its end or image.
 * After the steps: the taker's `position_changed` (of a reduce-only one even unfilled), its sibling, its end or, with
-  what it keeps back, its image; then for each account, the taker's first: reduce-only orders without room, reserves by
-  side and age, `account_changed`.
+  what it keeps back, its image; then for each account, the taker's first: reduce-only orders without room, what a lost
+  day ends, reserves by side and age, what a negative pool ends, its deficit, `account_changed`.
+* Auto-deleveraging, fill by fill: both fills, `trade`, `adl`, the liquidated position's legs and end, the other's, its
+  image, its order's end, its account as above; all before the liquidation's own end.
+* `insurance_changed` is the last event of an entry in which the fund has changed.
 """
 
 from tests.reference.venue import Reference

@@ -103,6 +103,8 @@ def order_amend_codes(state: State, account: Account, values: Values) -> Iterato
         yield "MARKET_HALTED"
     if market.state == "reduce_only" and not order.reduce_only:
         yield "MARKET_REDUCE_ONLY"
+    if state.locked(account) and not order.reduce_only:
+        yield "ACCOUNT_LOCKED"
     if not state.fresh(market):
         yield "PRICE_STALE"
     if order.status == "trigger":

@@ -67,6 +67,7 @@ def fill_end(
             kind, direction = "ticket" if order.ticket else "net", "long" if plan.sign > 0 else "short"
             now = state.log_time_us
             after = Position(order.position_id or 0, order.account_id, order.market, kind, direction, leverage, now)
+            after.cross = plan.cross
             state.positions[after.position_id] = after
         position_increase(state, order, after, plan)
     bracket_follow(state, order, after, plan.lots)
@@ -82,6 +83,7 @@ def life_sums(lots: int, notional: int, lots_more: int, notional_more: int) -> t
 
 def position_increase(state: State, order: Order, position: Position, plan: Plan) -> None:
     """Write the opening part of a fill."""
+    position.called = False
     position.lots += plan.sign * plan.open_lots
     position.cost += plan.sign * plan.open_notional
     sums = life_sums(position.lots_opened, position.notional_opened, plan.open_lots, plan.open_notional)
@@ -89,13 +91,14 @@ def position_increase(state: State, order: Order, position: Position, plan: Plan
     if not plan.close_lots:
         position.fees += plan.fee
         transfer(state, order.account_id, FEES, plan.fee, "fee", order.order_id)
-    margin_move(state, position, plan.margin + plan.loss, order.order_id)
+    margin_move(state, position, plan.moved, order.order_id)
 
 
 def position_reduce(state: State, order: Order, position: Position, plan: Plan) -> None:
     """Write the closing part of a fill: release margin, book the result, take the fee, cover what is missing."""
     account = state.accounts[position.account_id]
     forced = order.kind == "liquidation"
+    position.called = False
     position.lots += plan.sign * plan.close_lots
     position.cost -= plan.cost_part
     position.pnl += plan.pnl
@@ -106,7 +109,7 @@ def position_reduce(state: State, order: Order, position: Position, plan: Plan) 
     leg(state, account, plan.pnl, f"position:{position.position_id}", "pnl", order.order_id)
     target, fee_reason = (INSURANCE, "liquidation_fee") if forced else (FEES, "fee")
     transfer(state, account.account_id, target, plan.fee, fee_reason, order.order_id)
-    if plan.cash < 0 and position.lots:
+    if plan.cash < 0 and position.lots and not plan.cross:
         margin_move(state, position, plan.cash, order.order_id)
     else:
         deficit_pay(state, position, plan.deficit, order.order_id)
@@ -137,4 +140,6 @@ def position_end(state: State, position: Position, cause: Order, reason: str) ->
         closed_us=state.log_time_us,
     )
     position_event(state, position)
+    if position.cross:
+        state.accounts[position.account_id].ended = position
     del state.positions[position.position_id]

@@ -6,10 +6,11 @@ from tests.reference.amending import amend_try, amended, order_named, repriced, 
 from tests.reference.drafts import child_draft
 from tests.reference.images import account_event, order_event, position_event
 from tests.reference.intake import TRIGGERS
-from tests.reference.judge import margin_wanted, position_named
 from tests.reference.ledger import margin_move
+from tests.reference.leveraging import margin_wanted, position_named
 from tests.reference.markets import PPM
 from tests.reference.orders import order_close, order_end, reserve_move, reserves_update
+from tests.reference.owners import account_market_event, leverage_show
 from tests.reference.placing import Answer, Values, named, order_enter, order_execute
 from tests.reference.state import Account, Order, State
 
@@ -110,7 +111,7 @@ def margin_change(state: State, account: Account, values: Values) -> Answer:
     position = position_named(state, account, values)
     assert position is not None
     margin_move(state, position, int(values["amount"] * PPM), 0)
-    position.market.touched = True
+    position.market.touched, position.called = True, False
     position_event(state, position)
     account_event(state, account.account_id)
     return {"position_id": position.position_id}
@@ -121,10 +122,11 @@ def leverage_set(state: State, account: Account, values: Values) -> Answer:
     market, leverage = state.markets[values["market"]], values["leverage"]
     taken = margin_wanted(state, account, market, leverage)
     state.leverages[account.account_id, market.name] = leverage
-    state.emit("account_market_changed", account=account.account_id, market=market.name, leverage=leverage)
+    account_market_event(state, account, market, leverage)
     position = state.position_net(account.account_id, market)
     if position is not None:
-        position.leverage = leverage
+        leverage_show(position, leverage)
+        position.called = position.called and not taken
         market.touched = market.touched or taken > 0
         margin_move(state, position, taken, 0)
         position_event(state, position)

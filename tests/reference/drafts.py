@@ -41,7 +41,7 @@ def draft_of(state: State, account: Account, values: Values) -> Order:
         draft.trigger_by = values.get("trigger_by", "quote")
     draft.post_only, draft.reduce_only = values.get("post_only", False), values.get("reduce_only", False)
     draft.position_id = values.get("position_id")
-    draft.stp, draft.tpsl = values.get("stp", "cancel_taker"), values.get("tpsl")
+    draft.stp, draft.tpsl = values.get("stp", account.stp or "cancel_taker"), values.get("tpsl")
     draft.slippage_bps = values.get("slippage_bps")
     if kind == "market" or not draft.reduce_only:
         draft.slippage_default = SLIPPAGE_DEFAULT
@@ -87,6 +87,7 @@ def ticket_draft(state: State, account: Account, values: Values) -> Order:
     draft = draft_new(state, account.account_id, market, SIGNS[values["side"]], "market")
     draft.tif, draft.ticket, draft.leverage = "FOK", True, values["leverage"]
     draft.slippage_bps, draft.slippage_default = values.get("slippage_bps"), SLIPPAGE_DEFAULT
+    draft.stp = account.stp or "cancel_taker"
     draft.client_order_id = values.get("client_order_id")
     if "qty" in values:
         draft.lots = int(values["qty"] / market.lot)

@@ -2,11 +2,15 @@
 A walk is carried out: step after step, then what the taker and its makers owe their positions, orders and accounts.
 """
 
+from collections.abc import Callable
+
 from tests.reference.booking import fill_begin, fill_end, trade_event
-from tests.reference.brackets import positions_shrink
-from tests.reference.fills import Plan, Slices, fill_plan, holding_after
-from tests.reference.images import account_event, order_event, position_event
+from tests.reference.cross import backing_of, fills_cross, health, holds_cross, pool_of, reserved_cross, spare_of
+from tests.reference.fills import Backing, Plan, Slices, fill_plan, holding_after
+from tests.reference.fitting import account_fit
+from tests.reference.images import order_event, position_event
 from tests.reference.ledger import house_fill
+from tests.reference.makers import MICROS_LACKING
 from tests.reference.markets import Market
 from tests.reference.orders import (
     cover_left,
@@ -14,19 +18,24 @@ from tests.reference.orders import (
     reserve_freed,
     reserve_move,
     reserve_of,
-    reserves_update,
     sibling_cut,
 )
 from tests.reference.state import Order, Position, State
 from tests.reference.trial import Trial
 from tests.reference.walk import Step, Taker, Walk, offer_of
 
-MICROS_LACKING = 2  # what ceilings may lack of a maker's margin
 FORCED = {"liquidation": "liquidation"}
 
 
-def execute(state: State, order: Order, trial: Trial, reason: str = "filled") -> None:
-    """Carry out a trial of an order that is in the table and awake; `reason` is why a position ends by it."""
+def execute(
+    state: State, order: Order, trial: Trial, reason: str = "filled",
+    rest: Callable[[Position], Position | None] | None = None,
+) -> None:  # fmt: skip
+    """
+    Carry out a trial of an order that is in the table and awake; `reason` is why a position ends by it.
+
+    What the walk leaves of a liquidation is closed by `rest`, which returns what is left of the position then.
+    """
     market, walk = order.market, trial.walk
     order.status = "filling"
     new_id = state.next_id("position") if walk.opens_new else 0
@@ -39,18 +48,13 @@ def execute(state: State, order: Order, trial: Trial, reason: str = "filled") ->
             order_close(state, step.maker, step.reason)
         else:
             position = step_fill(state, order, trial.taker, step, position, new_id, reason)
+    if rest is not None and position is not None and order.lots_open:
+        position = rest(position)
     if position is not None and (order.lots_filled > before or order.reduce_only):
         position_event(state, position)
     order_settle(state, order, trial, order.lots_filled - before)
     for account_id in dict.fromkeys([order.account_id, *accounts]):
-        account_follow(state, account_id, market)
-
-
-def account_follow(state: State, account_id: int, market: Market) -> None:
-    """Bring an account's reduce-only orders and reserves in a market up to date, and tell what it has."""
-    positions_shrink(state, account_id, market)
-    reserves_update(state, account_id, market)
-    account_event(state, account_id)
+        account_fit(state, account_id, market)
 
 
 def order_rests(state: State, order: Order) -> None:
@@ -92,7 +96,8 @@ def step_fill(
 ) -> Position | None:
     """Fill one step with the house or a user; return the taker's position afterwards."""
     market, maker = order.market, step.maker
-    plan = fill_plan(market, position, order.sign, step.slices, taker.fee_ppm, taker.leverage, taker.forced)
+    backing = backing_of(state, order.account_id, market) if taker.cross else None
+    plan = fill_plan(market, position, order.sign, step.slices, taker.fee_ppm, taker.leverage, taker.forced, backing)
     fill_begin(state, order, position, plan, new_id, maker=False)
     if maker is None:
         trade_event(state, market, plan, order.sign)
@@ -131,11 +136,17 @@ def maker_plan(state: State, maker: Order, position: Position | None, slices: Sl
     """Return what a fill against another user does to a maker; the last micro that is lacking comes off the margin."""
     market = maker.market
     leverage = state.leverage_net(maker.account_id, market)
-    plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage)
-    if plan.open_lots:
+    backing = maker_backing(state, maker)
+    plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage, backing=backing)
+    if plan.open_lots and not plan.cross:
         free = state.accounts[maker.account_id].free + reserve_freed(state, maker, plan.lots)
         plan.margin -= max(0, -(free + plan.free_change))
     return plan
+
+
+def maker_backing(state: State, maker: Order) -> Backing | None:
+    """Return what stands behind the position that a resting order fills if it is a cross one."""
+    return backing_of(state, maker.account_id, maker.market) if fills_cross(state, maker) else None
 
 
 def maker_release(state: State, maker: Order) -> None:
@@ -159,22 +170,18 @@ def maker_settle(state: State, maker: Order, after: Position | None, lots: int) 
 
 def house_takes(state: State, maker: Order, lots: int) -> None:
     """Fill a resting order that the quote has met, at its own limit, or end it when it would be liquidated at once."""
-    market, account = maker.market, state.accounts[maker.account_id]
+    market = maker.market
     position = maker_position(state, maker)
     leverage = state.leverage_net(maker.account_id, market)
     slices = [(lots, maker.price or 0)]
-    plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage)
-    if plan.open_lots:
-        left = account.free + reserve_freed(state, maker, lots) + plan.free_change + plan.margin + plan.loss
-        lacking = plan.margin - left
-        plan.margin = min(plan.margin, left)
-        plan.loss = min(plan.loss, left - plan.margin)
-        after = holding_after(None if plan.close_lots else position, plan.opening)
-        poor = lacking > MICROS_LACKING
-        if poor or market.liquidatable(after.lots, after.cost, after.margin):
-            order_close(state, maker, "margin_insufficient" if poor else "would_be_liquidated")
-            account_follow(state, account.account_id, market)
-            return
+    backing = maker_backing(state, maker)
+    plan = fill_plan(market, position, maker.sign, slices, maker.fee_maker_ppm, leverage, backing=backing)
+    carried = house_cross if plan.cross else house_isolated
+    reason = carried(state, maker, position, plan) if plan.open_lots else None
+    if reason is not None:
+        order_close(state, maker, reason)
+        account_fit(state, maker.account_id, market)
+        return
     opens = plan.open_lots and (position is None or plan.close_lots)
     fill_begin(state, maker, position, plan, state.next_id("position") if opens else 0, maker=True)
     trade_event(state, market, plan, -maker.sign)
@@ -183,4 +190,31 @@ def house_takes(state: State, maker: Order, lots: int) -> None:
     house_fill(state, market, -maker.sign, slices)
     budget_use(market, maker.sign, lots)
     maker_settle(state, maker, their_after, lots)
-    account_follow(state, account.account_id, market)
+    account_fit(state, maker.account_id, market)
+
+
+def house_isolated(state: State, maker: Order, position: Position | None, plan: Plan) -> str | None:
+    """Return why a resting order that the house meets must end; else bring of margin and open loss what there is."""
+    market, account = maker.market, state.accounts[maker.account_id]
+    left = account.free + reserve_freed(state, maker, plan.lots) + plan.free_change + plan.margin + plan.loss
+    lacking = plan.margin - left
+    plan.margin = min(plan.margin, left)
+    reach = left - plan.margin
+    spare = 0
+    if holds_cross(state, account.account_id):
+        spare = spare_of(state, account.account_id, reserved_cross(state, account.account_id))
+    plan.loss = min(plan.loss, max(0, min(reach, reach + spare)))
+    after = holding_after(None if plan.close_lots else position, plan.opening)
+    if lacking > MICROS_LACKING or (reach - plan.loss < account.free and reach - plan.loss + spare < 0):
+        return "margin_insufficient"
+    return "would_be_liquidated" if market.liquidatable(after.lots, after.cost, after.margin) else None
+
+
+def house_cross(state: State, maker: Order, position: Position | None, plan: Plan) -> str | None:
+    """Return why a resting order of a cross position that the house meets must end, None when it is filled."""
+    account = state.accounts[maker.account_id]
+    if account.free + reserve_freed(state, maker, plan.lots) + plan.free_change < plan.need - MICROS_LACKING:
+        return "margin_insufficient"
+    cash = backing_of(state, maker.account_id, maker.market).cash + plan.free_change
+    pool = pool_of(state, maker.account_id, maker.market, holding_after(position, plan))
+    return "would_be_liquidated" if health(cash, pool) <= 0 else None

@@ -4,7 +4,8 @@ Funding: what longs pay shorts, or shorts longs, when it is due; all of it throu
 
 from fractions import Fraction
 
-from tests.reference.images import account_event, position_event
+from tests.reference.fitting import money_fit
+from tests.reference.images import position_event
 from tests.reference.ledger import margin_move, transfer
 from tests.reference.markets import Market
 from tests.reference.state import HOUSE, Position, State
@@ -43,14 +44,15 @@ def funding_due(state: State, market: Market) -> None:
 
 
 def funding_pay(state: State, position: Position, due_ms: int) -> int:
-    """Let one position pay, from free and then from its margin, or receive; return what the house got."""
+    """Let one position pay, from free and an isolated one then from its margin, or receive; return the house's part."""
     market, account = position.market, state.accounts[position.account_id]
     exact = Fraction(position.lots * market.mark * market.unit * market.funding_rate_ppb, PPB)
     payment = ceil_of(exact)
     if not payment:
         return 0
     lacking = payment - max(0, account.free)
-    if payment > 0 and lacking > 0:
+    if payment > 0 and lacking > 0 and not position.cross:
+        position.called = False
         margin_move(state, position, -lacking, position.position_id)
     transfer(state, position.account_id, HOUSE, payment, "funding", position.position_id)
     position.funding -= payment
@@ -66,5 +68,5 @@ def funding_pay(state: State, position: Position, due_ms: int) -> int:
         due_ms=due_ms,
     )
     position_event(state, position)
-    account_event(state, position.account_id)
+    money_fit(state, position.account_id)
     return payment

@@ -6,28 +6,32 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.markets import PPM, RATES, WINDOW_TICKS, Market
-from tests.reference.state import FIRST_USER, Order, Position, State
+from tests.reference.state import DAY_US, FIRST_USER, Order, Position, State
 from tests.reference.texts import ceil_of, floor_of, money_text
 
 SIDES = {1: "buy", -1: "sell"}
 VENUE_PARAMETERS = (
     "starting_balance", "request_window_ms", "accounts_max", "orders_max", "positions_max", "requests_max",
-    "orders_open_max", "triggers_open_max", "positions_open_max",
+    "orders_open_max", "triggers_open_max", "positions_open_max", "subaccounts_max", "stp_owner",
 )  # fmt: skip
 
 
 def account_event(state: State, account_id: int) -> None:
-    """Emit the post-image of an account; the venue's own have none."""
+    """Emit the post-image of an account, the venue's own have none; the markets of its cross positions are touched."""
     if account_id >= FIRST_USER:
         account = state.accounts[account_id]
+        for position in state.positions_of(account_id):
+            position.market.touched = position.market.touched or position.cross
         state.emit(
             "account_changed",
             account=account_id,
             free=money_text(account.free),
             reserved=money_text(account.reserved),
+            mode="cross" if account.cross else None,
             frozen=True if account.frozen else None,
             deadman_us=account.deadman_us or None,
             resets=account.resets or None,
+            locked_until_ms=(state.day + 1) * DAY_US // 1_000 if state.locked(account) else None,
         )
 
 
@@ -129,13 +133,16 @@ def child_image(market: Market, order: Order | None) -> dict[str, Any] | None:
 def position_event(state: State, position: Position) -> None:
     """Emit the post-image of a position, with its SL, TP and liquidation price; qty 0 means gone."""
     market, bound = position.market, state.bound_orders(position) if position.lots else {}
-    threshold = market.threshold(position.lots, position.cost, position.margin) if position.lots else None
+    threshold = None
+    if position.lots and not position.cross:
+        threshold = market.threshold(position.lots, position.cost, position.margin)
     state.emit(
         "position_changed",
         account=position.account_id,
         market=market.name,
         position_id=position.position_id,
         kind=position.kind,
+        mode="cross" if position.cross else None,
         qty=market.qty_text(position.lots),
         leverage=position.leverage,
         price_entry=market.average_text(position.cost, position.lots) if position.lots else None,
@@ -174,6 +181,8 @@ def market_event(state: State, market: Market) -> None:
         liquidity=market.liquidity,
         depth_levels=market.limits["depth_levels"],
         taker_delay_ms=market.limits["taker_delay_ms"],
+        notional_max=money_text(market.limits["order_notional"]),
+        open_interest_notional_max=money_text(market.limits["open_interest_notional"]),
         order_qty_max=market.qty_text(market.limits["order_lots"]),
         open_interest_max=market.qty_text(market.limits["open_interest_lots"]),
         tiers=tiers,

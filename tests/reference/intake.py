@@ -3,10 +3,11 @@ The shape of an instruction: which keys, which types; the first rule broken, key
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.reference.parameters import MARKET_KEYS, VENUE_KEYS, parameter_read
+from tests.reference.parameters import GUARDS, MARKET_KEYS, VENUE_KEYS, parameter_read
 from tests.reference.texts import number_read
 
 HEX_32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -22,12 +23,14 @@ CHOICES = {
     "stp": ("cancel_taker", "cancel_maker", "cancel_both"),
     "tpsl": ("position", "order"),
     "scope": ("opening", "all"),
+    "mode": ("isolated", "cross"),
 }  # fmt: skip
 DECIMALS = (
     "qty", "quote_qty", "close_percent", "price", "price_trigger", "price_activation", "margin", "percent", "amount",
 )  # fmt: skip
 WHOLES = (
     "leverage", "slippage_bps", "order_id", "position_id", "trail_ticks", "trail_ppm", "expires_ms", "timeout_ms",
+    "account_to",
 )  # fmt: skip
 FLAGS = ("post_only", "reduce_only")
 TEXTS = {"client_order_id": CLIENT_ID, "owner": HEX_32, "reason": REASON}
@@ -58,6 +61,10 @@ USER_OPERATIONS: dict[str, Keys] = {
     "position_triggers_set": (("position_id", *TRIGGERS), ("position_id",)),
     "margin_change": (("position_id", "amount"), ("position_id", "amount")),
     "leverage_set": (("market", "leverage"), ("market", "leverage")),
+    "margin_mode_set": (("market", "mode"), ("market", "mode")),
+    "account_guards_set": (GUARDS, ()),
+    "subaccount_open": ((), ()),
+    "account_transfer": (("account_to", "amount"), ("account_to", "amount")),
     "deadman_set": (("timeout_ms", "scope"), ("timeout_ms",)),
     "account_reset": ((), ()),
     "batch": (("commands",), ("commands",)),
@@ -73,7 +80,7 @@ OPERATOR_OPERATIONS: dict[str, Keys] = {
     "account_unfreeze": ((), ()),
     "account_credit": (("amount", "reason"), ("amount", "reason")),
 }
-BATCH_EXCEPT = ("account_open", "batch", "account_reset")
+BATCH_EXCEPT = ("account_open", "subaccount_open", "batch", "account_reset")
 BATCH_MAX = 20
 Read = tuple[str | None, Any]
 
@@ -124,14 +131,14 @@ def instruction_read(body: dict[str, Any], operator: bool = False) -> Instructio
         found.early = "OP_UNKNOWN"
         return found
     rest = {key: value for key, value in body.items() if key not in ("v", "account", "request_id", "op")}
-    found.early, found.late, found.values = keys_read(rest, *operations[op])
+    found.early, found.late, found.values = keys_read(rest, *operations[op], reader_of(op))
     if op in ("venue_set", "market_set") and not set(rest) - {"market"}:
         found.late = found.late or "FIELD_MISSING"
     return found
 
 
 def keys_read(
-    rest: dict[str, Any], keys: tuple[str, ...], required: tuple[str, ...]
+    rest: dict[str, Any], keys: tuple[str, ...], required: tuple[str, ...], reader: Callable[[str, Any], Read]
 ) -> tuple[str | None, str | None, dict[str, Any]]:
     """Return the early and the late code of an object's keys, and its values."""
     values: dict[str, Any] = {}
@@ -140,13 +147,26 @@ def keys_read(
         return "FIELD_UNKNOWN", None, values
     for key in keys:
         if key in rest:
-            code, values[key] = value_read(key, rest[key])
+            code, values[key] = reader(key, rest[key])
         else:
             code = "FIELD_MISSING" if key in required else None
         if code == "FIELD_UNKNOWN":
             return code, None, values
         late = late or code
     return None, late, values
+
+
+def reader_of(op: str) -> Callable[[str, Any], Read]:
+    """Return how the values of an operation are read."""
+    return guard_read if op == "account_guards_set" else value_read
+
+
+def guard_read(key: str, value: Any) -> Read:
+    """Return the code that a guard breaks, or None, and its value; null removes it."""
+    if value is None:
+        return None, None
+    names = {"leverage_max": "leverage", "daily_loss_max": "amount"}
+    return value_read(names.get(key, key), value)
 
 
 def value_read(key: str, value: Any) -> Read:
@@ -200,7 +220,7 @@ def leg_read(value: Any) -> Read:
     """Return the code that the other leg of an OCO breaks, or None, and its own values."""
     if not isinstance(value, dict):
         return "FIELD_TYPE_INVALID", None
-    early, late, values = keys_read(value, LEG_KEYS, ("kind",))
+    early, late, values = keys_read(value, LEG_KEYS, ("kind",), value_read)
     return early or late, values
 
 
@@ -222,5 +242,5 @@ def command_read(value: Any) -> Instruction:
         found.early = "OP_UNKNOWN"
         return found
     rest = {key: given for key, given in value.items() if key != "op"}
-    found.early, found.late, found.values = keys_read(rest, *USER_OPERATIONS[found.op])
+    found.early, found.late, found.values = keys_read(rest, *USER_OPERATIONS[found.op], reader_of(found.op))
     return found

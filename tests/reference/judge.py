@@ -3,16 +3,16 @@ May this instruction run? The rules that each operation of a user breaks, in ord
 """
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import Any
 
 from tests.reference.amending import order_amend_codes, order_named
 from tests.reference.brackets import kind_of
 from tests.reference.drafts import SIGNS, child_draft, reversing_draft, ticket_draft
 from tests.reference.intake import TRIGGERS
+from tests.reference.leveraging import leverage_set_codes, margin_change_codes, position_named, tradable_codes
 from tests.reference.limits import client_id_codes, counts_codes, margin_codes, room_codes, slot_codes
-from tests.reference.markets import PPM, Market
-from tests.reference.orders import reserve_of, resting, resting_lots
+from tests.reference.markets import Market
+from tests.reference.owners import mode_codes, subaccount_codes, transfer_codes
 from tests.reference.placement import order_place_codes, trigger_met, wrong_side
 from tests.reference.shapes import (
     amount_codes,
@@ -23,24 +23,9 @@ from tests.reference.shapes import (
     trigger_prices,
 )
 from tests.reference.state import Account, Order, Position, State
-from tests.reference.texts import ceil_of
 from tests.reference.trial import Trial, order_try
 
 Values = dict[str, Any]
-
-
-def tradable_codes(state: State, market: Market) -> Iterator[str]:
-    """Yield why nothing can be traded in a market now."""
-    if market.state == "halted":
-        yield "MARKET_HALTED"
-    if not state.fresh(market):
-        yield "PRICE_STALE"
-
-
-def position_named(state: State, account: Account, values: Values) -> Position | None:
-    """Return the account's own position of the id given, None when it has none such."""
-    found = state.positions.get(values.get("position_id") or 0)
-    return found if found is not None and found.account_id == account.account_id else None
 
 
 def trade_create_codes(state: State, account: Account, values: Values) -> Iterator[str]:
@@ -70,6 +55,8 @@ def trade_create_codes(state: State, account: Account, values: Values) -> Iterat
     yield from ticket_codes(state, draft, trial)
     if wrong_side(values, sign, touch * market.tick):
         yield "TRIGGER_WRONG_SIDE"
+    if account.leverage_most is not None and draft.leverage > account.leverage_most:
+        yield "LEVERAGE_ABOVE_GUARD"
     yield from margin_codes(state, draft, trial)
     yield from room_codes(state, account)
     yield from aside_codes(state, account, [market], children, 1)
@@ -199,72 +186,6 @@ def order_cancel_codes(state: State, account: Account, values: Values) -> Iterat
         yield "ORDER_UNKNOWN"
 
 
-def margin_change_codes(state: State, account: Account, values: Values) -> Iterator[str]:
-    """Yield the rules that moving margin into or out of a position breaks."""
-    position = position_named(state, account, values)
-    if position is None:
-        yield "POSITION_UNKNOWN"
-        return
-    yield from amount_codes(values["amount"], signed=True)
-    amount, market = int(values["amount"] * PPM), position.market
-    if amount > 0:
-        if account.free < amount:
-            yield "MARGIN_INSUFFICIENT"
-        return
-    yield from tradable_codes(state, market)
-    margin = position.margin + amount
-    notional = abs(position.lots) * market.mark * market.unit
-    equity = margin + position.lots * market.mark * market.unit - position.cost
-    leverage = position.leverage
-    if position.kind == "net":
-        leverage = state.leverage_net(account.account_id, market)
-    if margin < market.maintenance(position.lots, market.mark) or equity < ceil_of(Fraction(notional, leverage)):
-        yield "MARGIN_BELOW_REQUIRED"
-
-
-def leverage_set_codes(state: State, account: Account, values: Values) -> Iterator[str]:
-    """Yield the rules that another leverage of an account in a market breaks."""
-    market, leverage = state.markets[values["market"]], values["leverage"]
-    if not 1 <= leverage <= market.limits["leverage_max"]:
-        yield "LEVERAGE_OUT_OF_RANGE"
-    if not state.fresh(market):
-        yield "PRICE_STALE"
-    position = state.position_net(account.account_id, market)
-    held = position.lots if position is not None else 0
-    most = max(max(0, sign * held) + resting_lots(state, account.account_id, market, sign) for sign in (1, -1))
-    if leverage > market.leverage_allowed(most * market.mark * market.unit):
-        yield "LEVERAGE_ABOVE_TIER"
-    if account.free < margin_wanted(state, account, market, leverage) + reserve_more(state, account, market, leverage):
-        yield "MARGIN_INSUFFICIENT"
-
-
-def margin_wanted(state: State, account: Account, market: Market, leverage: int) -> int:
-    """Return what lowering the leverage takes from free for the account's net position; raising it takes nothing."""
-    position = state.position_net(account.account_id, market)
-    if position is None or leverage >= state.leverage_net(account.account_id, market):
-        return 0
-    return max(0, ceil_of(Fraction(abs(position.cost), leverage)) - position.margin)
-
-
-def reserve_more(state: State, account: Account, market: Market, leverage: int) -> int:
-    """Return how much more the account's resting orders would keep back at another leverage."""
-    former = state.leverages.get((account.account_id, market.name))
-    state.leverages[account.account_id, market.name] = leverage
-    more = 0
-    for sign in (1, -1):
-        held = state.position_net(account.account_id, market)
-        cover = max(0, -sign * held.lots) if held is not None else 0
-        for order in resting(state, account.account_id, market, sign):
-            covered = min(cover, order.lots_open)
-            cover -= covered
-            more += reserve_of(state, order, order.lots_open - covered) - order.reserved
-    if former is None:
-        del state.leverages[account.account_id, market.name]
-    else:
-        state.leverages[account.account_id, market.name] = former
-    return more
-
-
 def deadman_codes(state: State, account: Account, values: Values) -> Iterator[str]:
     """Yield whether a dead-man's timeout is neither nothing nor between five seconds and a day."""
     if values["timeout_ms"] != 0 and not 5_000 <= values["timeout_ms"] <= 86_400_000:
@@ -272,9 +193,12 @@ def deadman_codes(state: State, account: Account, values: Values) -> Iterator[st
 
 
 def reset_codes(state: State, account: Account, values: Values) -> Iterator[str]:
-    """Yield why one of the account's positions cannot be closed now."""
+    """Yield why a position of the account cannot be closed now, or whether a sub-account of it is not empty."""
     for position in state.positions_of(account.account_id):
         yield from tradable_codes(state, position.market)
+    subs = [row for row in state.accounts.values() if row.main_id == account.account_id]
+    if any(row.free or row.reserved or state.positions_of(row.account_id) for row in subs):
+        yield "SUBACCOUNT_NOT_EMPTY"
 
 
 def nothing_codes(state: State, account: Account, values: Values) -> Iterator[str]:
@@ -294,6 +218,9 @@ CODES: dict[str, Callable[[State, Account, Values], Iterator[str]]] = {
     "position_triggers_set": triggers_set_codes,
     "margin_change": margin_change_codes,
     "leverage_set": leverage_set_codes,
+    "margin_mode_set": mode_codes,
+    "subaccount_open": subaccount_codes,
+    "account_transfer": transfer_codes,
     "deadman_set": deadman_codes,
     "account_reset": reset_codes,
 }

@@ -10,6 +10,7 @@ from tests.reference.state import EXTERNAL, FEES, FIRST_USER, HOUSE, INSURANCE, 
 from tests.reference.texts import ceil_of, money_text
 
 COUNTERS = {EXTERNAL: "external", HOUSE: "house", FEES: "fees", INSURANCE: "insurance"}
+REALISED = ("pnl", "fee", "liquidation_fee", "funding")  # what counts into a day's result
 
 
 def leg(state: State, account: Account, amount: int, counter: str, reason: str, reference: int) -> None:
@@ -18,6 +19,8 @@ def leg(state: State, account: Account, amount: int, counter: str, reason: str, 
         return
     account.free += amount
     if account.account_id >= FIRST_USER:
+        if reason in REALISED:
+            day_note(state, account, amount)
         state.emit(
             "ledger",
             account=account.account_id,
@@ -29,10 +32,24 @@ def leg(state: State, account: Account, amount: int, counter: str, reason: str, 
         )
 
 
+def day_note(state: State, account: Account, amount: int) -> None:
+    """Count a realised result into the account's day; one that has lost too much is locked until the day ends."""
+    if account.day != state.day:
+        account.day, account.day_pnl = state.day, 0
+    account.day_pnl += amount
+    loss_judge(state, account)
+
+
+def loss_judge(state: State, account: Account) -> None:
+    """Lock an account that has lost as much today as its owner lets it."""
+    if account.loss_most is not None and account.day == state.day and account.day_pnl <= -account.loss_most:
+        account.locked_day = state.day
+
+
 def transfer(state: State, source: int, target: int, amount: int, reason: str, reference: int) -> None:
     """Move money between two accounts, both legs at once."""
-    leg(state, state.accounts[source], -amount, COUNTERS.get(target, ""), reason, reference)
-    leg(state, state.accounts[target], amount, COUNTERS.get(source, ""), reason, reference)
+    leg(state, state.accounts[source], -amount, COUNTERS.get(target, f"account:{target}"), reason, reference)
+    leg(state, state.accounts[target], amount, COUNTERS.get(source, f"account:{source}"), reason, reference)
 
 
 def margin_move(state: State, position: Position, amount: int, reference: int) -> None:
@@ -43,7 +60,7 @@ def margin_move(state: State, position: Position, amount: int, reference: int) -
 
 
 def deficit_pay(state: State, position: Position, missing: int, reference: int) -> None:
-    """Cover what a closed position was worth less than nothing: the insurance fund down to nothing, then the house."""
+    """Cover what a position was worth less than nothing: the insurance fund down to nothing, then the house."""
     for payer in (INSURANCE, HOUSE):
         paid = min(missing, state.accounts[INSURANCE].free) if payer == INSURANCE else missing
         missing -= paid

@@ -8,19 +8,19 @@ from typing import Any
 
 from tests.reference.booking import fill_begin, fill_end, trade_event
 from tests.reference.changing import orders_close, orders_end
+from tests.reference.cross import leave_of, position_backing
 from tests.reference.drafts import closing_draft
-from tests.reference.execution import account_follow
 from tests.reference.fills import fill_plan
+from tests.reference.fitting import account_fit
 from tests.reference.images import account_event, market_event, venue_event
 from tests.reference.ledger import house_fill, transfer
 from tests.reference.markets import PPM, Market, market_configure
 from tests.reference.orders import order_close
 from tests.reference.parameters import MARKET_KEYS, market_sound
 from tests.reference.placing import Answer, Values, order_enter
-from tests.reference.shapes import amount_codes, ticks_codes
+from tests.reference.shapes import FREE_MAX, amount_codes, ticks_codes
 from tests.reference.state import EXTERNAL, FIRST_USER, Account, Order, Position, State
 
-FREE_MAX = 10**15
 BALANCES_MAX = 2**60
 EXTERNAL_MAX = 2**62  # that may have come from outside in all
 
@@ -35,7 +35,7 @@ def venue_set_codes(state: State, values: Values) -> Iterator[str]:
 
 def venue_values(values: Values) -> dict[str, int]:
     """Return the venue's parameters that an instruction gives, money in micro-USDC."""
-    return {name: int(value * PPM) if name == "starting_balance" else value for name, value in values.items()}
+    return {name: int(value * PPM) if name == "starting_balance" else int(value) for name, value in values.items()}
 
 
 def venue_set(state: State, values: Values) -> None:
@@ -139,23 +139,23 @@ def position_settle(state: State, position: Position, price: int, fee_ppm: int, 
     if kind == "settlement":
         order.tif = None
     slices = [(order.lots, price)]
-    plan = fill_plan(market, position, order.sign, slices, fee_ppm, 1)
+    plan = fill_plan(market, position, order.sign, slices, fee_ppm, 1, backing=position_backing(state, position))
     fill_begin(state, order, position, plan, 0, maker=False)
     trade_event(state, market, plan, order.sign)
     fill_end(state, order, position, plan, 1, reason)
     house_fill(state, market, -order.sign, slices)
     order_close(state, order, reason)
-    account_follow(state, position.account_id, market)
+    account_fit(state, position.account_id, market)
 
 
 def account_reset(state: State, account: Account, values: Values) -> Answer:
-    """End everything an account has and give it the starting balance again."""
+    """End everything an account has and give it the starting balance again, a sub-account nothing."""
     orders_close(state, account, "reset", state.orders_aged(account.account_id))
     for position in state.positions_of(account.account_id):
         touch = position.market.touch(-1 if position.lots > 0 else 1)
         fee_ppm = position.market.rates["fee_taker_ppm"]
         position_settle(state, position, touch, fee_ppm, "market", "reset")
-    missing = state.settings["starting_balance"] - account.free
+    missing = (0 if account.main_id else state.settings["starting_balance"]) - account.free
     transfer(state, EXTERNAL, account.account_id, missing, "reset", 0)
     account.resets += 1
     account_event(state, account.account_id)
@@ -183,7 +183,7 @@ def credit_codes(state: State, account: Account, values: Values) -> Iterator[str
     too_much = account.free + amount > FREE_MAX or amount - state.accounts[EXTERNAL].free > EXTERNAL_MAX
     if amount > 0 and too_much:
         yield "AMOUNT_OUT_OF_RANGE"
-    if account.free + amount < 0:
+    if amount < 0 and -amount > leave_of(state, account.account_id):
         yield "MARGIN_INSUFFICIENT"
 
 

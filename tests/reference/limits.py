@@ -4,6 +4,7 @@ The limits that an order may not pass: counts, margin, tiers, exposure, open int
 
 from collections.abc import Iterator
 
+from tests.reference.affording import dies_at_once, too_poor
 from tests.reference.markets import Market
 from tests.reference.orders import reserve_of, resting_lots, uncovered
 from tests.reference.state import Account, Order, Position, State
@@ -41,7 +42,7 @@ def interest_codes(state: State, market: Market, more: int, without: Order | Non
     waiting = sum(
         uncovered(state, account_id, market, sign, without) for account_id in state.accounts for sign in (1, -1)
     )
-    if longs + waiting + more > market.limits["open_interest_lots"]:
+    if market.too_large(longs + waiting + more, "open_interest"):
         yield "OPEN_INTEREST_ABOVE_MAX"
 
 
@@ -77,16 +78,15 @@ def exposure_codes(state: State, order: Order, trial: Trial, own: Order | None) 
         yield "LEVERAGE_ABOVE_TIER"
     cover = max(0, max(0, -sign * after) - standing)
     bare = max(0, trial.rest - cover)
-    free = walk.free + (own.reserved if own is not None else 0)
-    if free < (reserve_of(state, order, bare) if bare else 0):
+    if too_poor(state, order, trial, own, reserve_of(state, order, bare) if bare else 0):
         yield "MARGIN_INSUFFICIENT"
-    if walk.opened and market.liquidatable(after, walk.holding.cost, walk.holding.margin):
+    if walk.opened and dies_at_once(state, order, trial, own):
         yield "WOULD_BE_LIQUIDATED"
     others = tickets(state, account.account_id, market) + standing
     net = state.position_net(account.account_id, market)
     if order.ticket and net is not None:
         others += abs(net.lots)
-    if max(0, sign * after) + trial.rest + others > market.limits["order_lots"]:
+    if market.too_large(max(0, sign * after) + trial.rest + others, "order"):
         yield "NOTIONAL_ABOVE_MAX"
     yield from interest_codes(state, market, walk.opened + bare, own)
 

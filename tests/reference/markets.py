@@ -14,7 +14,14 @@ RATES = (
     "fee_maker_ppm", "fee_taker_ppm", "fee_liquidation_ppm", "spread_max_ppm", "spike_ppm", "mark_band_ppm",
     "price_band_ppm",
 )  # fmt: skip
-NEWER = {"liquidity": "quote", "depth_levels": 50, "taker_delay_ms": 0}
+NEWER = {
+    "liquidity": "quote",
+    "depth_levels": 50,
+    "taker_delay_ms": 0,
+    "notional_max": "0",
+    "open_interest_notional_max": "0",
+}
+CALL = Fraction(5, 4)  # of the maintenance margin: below it a margin call is told
 
 
 @dataclass
@@ -105,38 +112,48 @@ class Market:
 
     def in_band(self, price: int) -> bool:
         """Return whether users may trade with each other at this price."""
+        low, high = self.band()
+        return low <= price <= high
+
+    def band(self) -> tuple[int, int]:
+        """Return the lowest and the highest price at which users may trade with each other."""
         band = self.rates["price_band_ppm"]
-        return (
-            ceil_of(Fraction(self.mark * (PPM - band), PPM))
-            <= price
-            <= floor_of(Fraction(self.mark * (PPM + band), PPM))
-        )
+        return ceil_of(Fraction(self.mark * (PPM - band), PPM)), floor_of(Fraction(self.mark * (PPM + band), PPM))
+
+    def banded(self, price: int) -> int:
+        """Return the price inside the band, and the window, that is nearest to a price."""
+        low, high = self.band()
+        return min(max(price, max(1, low)), min(WINDOW_TICKS - 1, high))
 
     def maintenance(self, lots: int, mark: int) -> Fraction:
         """Return the exact maintenance margin of `lots` at `mark`, in micro-USDC."""
         notional = abs(lots) * mark * self.unit
-        amount, before, worst = Fraction(0), 0, Fraction(0)
+        amount, before, worst = 0, 0, 0  # in millionths of a micro-USDC
         for floor, ppm, _leverage in self.tiers:
-            amount += Fraction(floor * (ppm - before), PPM)
+            amount += floor * (ppm - before)
             before = ppm
-            worst = max(worst, Fraction(notional * ppm, PPM) - amount)
-        return worst
+            worst = max(worst, notional * ppm - amount)
+        return Fraction(worst, PPM)
 
     def liquidatable(self, lots: int, cost: int, margin: int) -> bool:
         """Return whether equity at mark is at or below the maintenance margin, nothing rounded."""
         return margin + lots * self.mark * self.unit - cost <= self.maintenance(lots, self.mark)
 
-    def threshold(self, lots: int, cost: int, margin: int) -> int | None:
-        """Return the mark at which the position becomes liquidatable, None when no mark in the window does it."""
+    def threshold(self, lots: int, cost: int, margin: int, scale: Fraction = Fraction(1)) -> int | None:
+        """
+        Return the mark at which equity is down to the maintenance margin, None when no mark in the window does it.
+
+        With a scale: down to so much of it, as for a margin call.
+        """
         amount, before, found = Fraction(0), 0, []
         for floor, ppm, _leverage in self.tiers:
             amount += Fraction(floor * (ppm - before), PPM)
             before = ppm
-            rate = Fraction(ppm, PPM)
+            rate = scale * Fraction(ppm, PPM)
             if lots > 0:
-                found.append(floor_of((cost - margin - amount) / (lots * self.unit * (1 - rate))))
+                found.append(floor_of((cost - margin - scale * amount) / (lots * self.unit * (1 - rate))))
             else:
-                found.append(ceil_of((-cost + margin + amount) / (-lots * self.unit * (1 + rate))))
+                found.append(ceil_of((-cost + margin + scale * amount) / (-lots * self.unit * (1 + rate))))
         ticks = max(found) if lots > 0 else min(found)
         if (ticks <= 0) if lots > 0 else (ticks >= WINDOW_TICKS):
             return None
@@ -149,6 +166,11 @@ class Market:
             if notional >= floor:
                 allowed = leverage
         return allowed
+
+    def too_large(self, lots: int, name: str) -> bool:
+        """Return whether so many lots pass a limit on lots, or at mark the one on their value; 0 is none."""
+        most, value_most = self.limits[f"{name}_lots"], self.limits[f"{name}_notional"]
+        return lots > most or 0 < value_most < lots * self.mark * self.unit
 
 
 def unit_of(parameters: dict[str, Any]) -> Fraction:
@@ -172,7 +194,9 @@ def market_configure(market: Market, parameters: dict[str, Any]) -> None:
         "taker_delay_ms": int(parameters["taker_delay_ms"]),
         "notional_min": int(Fraction(parameters["notional_min"]) * PPM),
         "order_lots": 10**10 // market.unit,
+        "order_notional": int(Fraction(parameters["notional_max"]) * PPM),  # of an account's exposure; 0 none
         "open_interest_lots": 9 * 10**10 // market.unit,
+        "open_interest_notional": int(Fraction(parameters["open_interest_notional_max"]) * PPM),  # 0 none
     }
     market.liquidity = parameters["liquidity"]
     market.tiers = [

@@ -4,6 +4,7 @@ The life of orders that wait: what they keep back, what they cover, how they end
 
 from fractions import Fraction
 
+from tests.reference.cross import holds_cross, is_cross, reserved_cross, spare_of
 from tests.reference.images import closed_order_event, order_event, position_event
 from tests.reference.markets import PPM, Market
 from tests.reference.state import Account, Order, State
@@ -56,8 +57,15 @@ def uncovered(state: State, account_id: int, market: Market, sign: int, without:
 
 
 def reserves_update(state: State, account_id: int, market: Market) -> None:
-    """Recompute the reserves of the account's orders in the market; cancel the newest until free is not negative."""
+    """Recompute the reserves of the account's orders in the market; end the newest until free is not negative."""
+    reserves_refresh(state, account_id, market)
+    free_restore(state, account_id)
+
+
+def reserves_refresh(state: State, account_id: int, market: Market) -> None:
+    """Recompute what the account's orders in the market keep back; what they may not take from a pool ends."""
     account = state.accounts[account_id]
+    before = account.free
     for sign in (1, -1):
         held = state.position_net(account_id, market)
         cover = max(0, -sign * held.lots) if held is not None else 0
@@ -66,7 +74,26 @@ def reserves_update(state: State, account_id: int, market: Market) -> None:
             cover -= covered
             order.uncovered = order.lots_open - covered
             reserve_set(state, account, order, reserve_of(state, order, order.uncovered))
-    while account.free < 0:
+    if holds_cross(state, account_id) and not is_cross(state, account_id, market):
+        pool_protect(state, account, market, before - account.free)
+
+
+def pool_protect(state: State, account: Account, market: Market, taken: int) -> None:
+    """End the newest orders of an isolated market as long as their reserves took what must stay in the pool."""
+    spare = spare_of(state, account.account_id, reserved_cross(state, account.account_id))
+    while taken > 0 and min(account.free, account.free + spare) < 0:
+        orders = state.orders_of(account.account_id)
+        reserving = [order for order in orders if order.market is market and order.reserved > 0]
+        if not reserving:
+            return
+        newest = max(reserving, key=lambda order: order.priority)
+        taken -= newest.reserved
+        order_close(state, newest, "margin_insufficient")
+
+
+def free_restore(state: State, account_id: int) -> None:
+    """End the account's newest orders that keep something back, in any market, until free is not negative."""
+    while state.accounts[account_id].free < 0:
         reserving = [order for order in state.orders_of(account_id) if order.reserved > 0]
         if not reserving:
             break

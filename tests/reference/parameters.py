@@ -10,10 +10,11 @@ from tests.reference.markets import PPM
 from tests.reference.texts import number_read
 
 VENUE_KEYS = VENUE_PARAMETERS
+GUARDS = ("leverage_max", "daily_loss_max", "slippage_bps", "stp")  # what an owner may set for himself
 MARKET_KEYS = (
     "tick", "lot", "leverage_max", "fee_maker_ppm", "fee_taker_ppm", "fee_liquidation_ppm", "spread_max_ppm",
     "spike_ppm", "mark_band_ppm", "price_band_ppm", "price_age_max_ms", "notional_min", "liquidity", "depth_levels",
-    "taker_delay_ms", "tiers",
+    "taker_delay_ms", "notional_max", "open_interest_notional_max", "tiers",
 )  # fmt: skip
 WHOLES = {
     "request_window_ms": (5_000, 86_400_000),
@@ -24,6 +25,8 @@ WHOLES = {
     "orders_open_max": (1, 1_000),
     "triggers_open_max": (1, 1_000),
     "positions_open_max": (1, 524_000),
+    "subaccounts_max": (0, 100),
+    "stp_owner": (0, 1),
     "leverage_max": (1, 1_000),
     "fee_maker_ppm": (0, 100_000),
     "fee_taker_ppm": (0, 100_000),
@@ -38,6 +41,7 @@ WHOLES = {
     "mmr_ppm": (1, 500_000),
 }
 MONEY_MAX = 10**12  # USDC
+MONEY = ("starting_balance", "notional_min", "notional_max", "open_interest_notional_max", "floor")
 STEP_MAX = 1_000
 TICK_GRID = Fraction(2, 10**8)  # so that halves and averages of prices print exactly
 TIER_KEYS = ("floor", "mmr_ppm", "leverage_max")
@@ -54,7 +58,7 @@ def parameter_read(name: str, value: Any) -> Read:
         if number is not None and name == "tick" and (number / TICK_GRID).denominator != 1:
             code = OUT
         return code, number
-    if name in ("starting_balance", "notional_min", "floor"):
+    if name in MONEY:
         code, number = number_read(value)
         if number is not None and not (0 <= number <= MONEY_MAX and (number * PPM).denominator == 1):
             code = OUT

@@ -11,10 +11,11 @@ from tests.reference.drafts import (
     reversing_draft,
     ticket_draft,
 )
-from tests.reference.execution import account_follow, execute, order_rests
+from tests.reference.execution import execute, order_rests
 from tests.reference.images import account_event, order_event
 from tests.reference.intake import TRIGGERS
-from tests.reference.judge import position_named, positions_wanted
+from tests.reference.judge import positions_wanted
+from tests.reference.leveraging import position_named
 from tests.reference.state import DORMANT_KINDS, Account, Order, Position, State
 from tests.reference.trial import Trial, order_bound, order_resolve, order_try
 
@@ -90,10 +91,10 @@ def order_execute(state: State, order: Order, trial: Trial, delays: bool, reason
         order_event(state, order)
         for child in state.children(order.order_id):
             order_event(state, child)
-        account_follow(state, order.account_id, order.market)
+        account_event(state, order.account_id)
         return
     if not order.limited:
-        order.price = order_bound(order) or None
+        order.price = order_bound(state, order) or None
     execute(state, order, trial, reason)
 
 

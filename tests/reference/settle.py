@@ -1,9 +1,10 @@
 """
-What prices bring about: delayed orders, resting orders met, triggers fired, positions liquidated; by scanning all.
+What prices bring about: delayed orders, resting orders met, triggers fired, liquidations, calls; by scanning all.
 """
 
+from tests.reference.calls import calls_tell
 from tests.reference.execution import house_takes
-from tests.reference.liquidation import liquidatable_first, liquidate
+from tests.reference.liquidation import account_first, account_liquidate, liquidatable_first, liquidate
 from tests.reference.markets import Market
 from tests.reference.state import Order, State
 from tests.reference.waking import delayed_execute, delayed_first, trigger_fire, trigger_first
@@ -11,36 +12,42 @@ from tests.reference.walk import better, offer_of
 
 
 def settle(state: State) -> None:
-    """Settle every tradable market that something has touched in id order, again and again until nothing fires."""
-    fired = True
-    while fired:
-        fired = False
+    """Settle every tradable market that something has touched in id order, again and again until nothing is touched."""
+    while any(market.touched for market in state.markets.values()):
         for market in state.markets.values():
-            if market.touched and state.tradable(market):
+            if market.touched:
                 market.touched = False
-                fired = market_settle_now(state, market) or fired
+                if state.tradable(market):
+                    market_settle_now(state, market)
 
 
-def market_settle_now(state: State, market: Market) -> bool:
-    """Run what is delayed, fill what the quote meets, then fire triggers and liquidate in turn; return whether any."""
-    fired = False
+def market_settle_now(state: State, market: Market) -> None:
+    """Run what is delayed, fill what the quote meets, then fire triggers and liquidate in turn; at last tell calls."""
     while market.quoted_now and (order := delayed_first(state, market)) is not None:
         delayed_execute(state, order)
-        fired = True
     while (order := order_met(state, market)) is not None:
         house_takes(state, order, lots_offered(order))
-        fired = True
     again = True
     while again:
         again = False
         while (order := trigger_first(state, market)) is not None:
             trigger_fire(state, order)
             again = True
-        while (position := liquidatable_first(state, market)) is not None:
-            liquidate(state, position)
+        while liquidation_step(state, market):
             again = True
-        fired = fired or again
-    return fired
+    state.ranking = None
+    calls_tell(state, market)
+
+
+def liquidation_step(state: State, market: Market) -> bool:
+    """Liquidate the first isolated position, or take one step with the first cross account; return whether any was."""
+    position = liquidatable_first(state, market)
+    account_id = account_first(state, market)
+    if position is not None:
+        liquidate(state, position)
+    elif account_id is not None:
+        account_liquidate(state, account_id)
+    return position is not None or account_id is not None
 
 
 def lots_offered(order: Order) -> int:

@@ -11,6 +11,7 @@ from tests.reference.markets import PPM, WINDOW_TICKS, Market
 from tests.reference.state import DORMANT_KINDS, LIMIT_LIKE, State
 
 AMOUNT_LIMIT = 10**9
+FREE_MAX = 10**15
 EXPIRES_MS_MAX = 4_102_444_800_000
 SIZES = ("qty", "quote_qty", "close_percent")
 TRAILS = ("trail_ticks", "trail_ppm")

@@ -9,6 +9,7 @@ from typing import Any
 from tests.reference.markets import Market
 
 EXTERNAL, HOUSE, FEES, INSURANCE, FIRST_USER = 1, 2, 3, 4, 100
+DAY_US = 86_400_000_000
 LIMIT_LIKE = ("limit", "stop_limit", "take_profit_limit")
 DORMANT_KINDS = ("stop_market", "stop_limit", "take_profit_market", "take_profit_limit", "trailing_stop")
 
@@ -25,6 +26,19 @@ class Account:
     deadman_us: int = 0
     deadman_scope: str = "opening"
     resets: int = 0
+    cross: set[str] = field(default_factory=set)  # markets whose net position is margined across the account
+    called_day: int = 0  # UTC day of its last margin call across markets
+    leverage_most: int | None = None  # what its owner has forbidden it, and what holds where an order says nothing
+    loss_most: int | None = None
+    slippage_bps: int | None = None
+    stp: str | None = None
+    day: int = 0  # UTC day that day_pnl is of
+    day_pnl: int = 0
+    locked_day: int = 0  # UTC day on which it may open nothing more
+    main_id: int = 0  # whose sub-account it is
+    sub: int = 0
+    subs: int = 0
+    ended: "Position | None" = None  # its cross position that ended last
 
 
 @dataclass
@@ -102,6 +116,8 @@ class Position:
     pnl: int = 0
     fees: int = 0
     funding: int = 0
+    cross: bool = False  # margined across the account
+    called: bool = False  # its margin call has been told
     lots_opened: int = 0
     notional_opened: int = 0
     lots_closed: int = 0
@@ -135,6 +151,7 @@ class State:
         default_factory=lambda: {"account": 99, "order": 0, "position": 99, "fill": 0, "priority": 0}
     )
     results: dict[str, int] = field(default_factory=dict)
+    ranking: tuple[Market, dict[int, list[int]]] | None = None  # ids by side, of a market's turn in settle
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def next_id(self, name: str) -> int:
@@ -168,6 +185,15 @@ class State:
     def leverage_net(self, account_id: int, market: Market) -> int:
         """Return the leverage of the account's net position in the market."""
         return min(self.leverages.get((account_id, market.name), 10), market.limits["leverage_max"])
+
+    @property
+    def day(self) -> int:
+        """Return the UTC day of log time."""
+        return self.log_time_us // DAY_US
+
+    def locked(self, account: Account) -> bool:
+        """Return whether an account has lost as much today as its owner lets it."""
+        return account.locked_day == self.day
 
     def bound_orders(self, position: Position) -> dict[str, Order]:
         """Return the position's SL and TP by name."""

@@ -5,6 +5,7 @@ An order is tried out: which position it means, how bad a price it bears, where 
 from dataclasses import dataclass, replace
 
 from tests.reference.brackets import reducing
+from tests.reference.cross import fills_cross
 from tests.reference.state import Order, Position, State
 from tests.reference.walk import Taker, Walk, better, makers_of, walk_plan
 
@@ -52,11 +53,19 @@ def order_resolve(state: State, order: Order, dormant: bool = False) -> tuple[st
     return None, found
 
 
-def order_bound(order: Order) -> int | None:
+def slippage_of(state: State, order: Order) -> int | None:
+    """Return the slippage an order bears: its own, or where it has a default its owner's or the venue's."""
+    if order.slippage_bps is not None or order.slippage_default is None:
+        return order.slippage_bps
+    guard = state.accounts[order.account_id].slippage_bps
+    return order.slippage_default if guard is None else guard
+
+
+def order_bound(state: State, order: Order) -> int | None:
     """Return the worst price an order bears: its limit, or its slippage's or its own, whichever is nearer."""
     if order.limited:
         return order.price
-    slippage = order.slippage_bps if order.slippage_bps is not None else order.slippage_default
+    slippage = slippage_of(state, order)
     bounds = [] if slippage is None else [order.market.bound(order.sign, slippage)]
     bounds += [] if order.price is None else [order.price]
     if not bounds:
@@ -73,13 +82,14 @@ def order_try(state: State, order: Order, sibling: Order | None = None) -> Trial
         market=market,
         sign=order.sign,
         lots=order.lots_open,
-        bound=order_bound(order),
+        bound=order_bound(state, order),
         stp=order.stp,
         whole=order.tif == "FOK",
         position=position_of(state, order),
         leverage=leverage,
         fee_ppm=order.fee_taker_ppm,
         cap=order.cap,
+        cross=fills_cross(state, order),
     )
     trial = Trial(taker, walk_plan(state, taker))
     walk = trial.walk

@@ -3,7 +3,6 @@ One entry after another: time, what is due, the command, settle; the same four s
 """
 
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from typing import Any
 
 from tests.reference.changing import (
@@ -16,13 +15,18 @@ from tests.reference.changing import (
     position_triggers_set,
 )
 from tests.reference.due import due_all
-from tests.reference.images import account_event, market_event
+from tests.reference.founding import account_open, account_open_codes, genesis, insurance_tell
 from tests.reference.intake import BATCH_EXCEPT, OPERATOR_OPERATIONS, Instruction, instruction_read
 from tests.reference.judge import CODES
-from tests.reference.ledger import transfer
 from tests.reference.lifecycle import ACCOUNT_OPERATIONS, VENUE_OPERATIONS, account_reset, credit_codes
-from tests.reference.markets import market_read
 from tests.reference.memory import LATE_US, SECOND_US, memory_ask, memory_forget, memory_keep
+from tests.reference.owners import (
+    account_guards_set,
+    account_transfer,
+    guards_codes,
+    margin_mode_set,
+    subaccount_open,
+)
 from tests.reference.placing import (
     Answer,
     Values,
@@ -34,7 +38,7 @@ from tests.reference.placing import (
 )
 from tests.reference.prices import feed_status_apply, mark_apply, quote_apply
 from tests.reference.settle import settle
-from tests.reference.state import EXTERNAL, FEES, FIRST_USER, HOUSE, INSURANCE, Account, Position, State, money_total
+from tests.reference.state import FIRST_USER, INSURANCE, Account, State, money_total
 
 KINDS = (
     "price_update", "mark_update", "feed_status", "clock_tick", "user_instruction", "venue_instruction", "lead",
@@ -53,12 +57,18 @@ OPERATIONS: dict[str, Callable[[State, Account, Values], Answer]] = {
     "position_triggers_set": position_triggers_set,
     "margin_change": margin_change,
     "leverage_set": leverage_set,
+    "margin_mode_set": margin_mode_set,
+    "account_guards_set": account_guards_set,
+    "subaccount_open": subaccount_open,
+    "account_transfer": account_transfer,
     "deadman_set": deadman_set,
     "account_reset": account_reset,
     **ACCOUNT_OPERATIONS,
 }
 # What a frozen account's operator may not do for it either.
 FROZEN_FOR_ALL = ("order_place", "order_amend", "trade_create", "position_reverse")
+# What nobody may do for an account that has lost as much today as its owner lets it.
+LOCKED_FOR_ALL = ("order_place", "trade_create", "position_reverse", "account_transfer")
 
 
 class Reference:
@@ -89,13 +99,15 @@ class Reference:
         state.events = []
         if kind == "genesis":
             genesis(state, body, ts_us)
+            insurance_tell(state, 0)
             return state.events
         operator = kind == "venue_instruction"
         asked = instruction_read(body, operator) if kind in INSTRUCTIONS else None
         if kind not in KINDS or (kind in INSTRUCTIONS and asked is None):
             return state.events
+        insured = state.accounts[INSURANCE].free
         for market in state.markets.values():
-            market.quoted_now = False
+            market.quoted_now = market.touched = False
         time_move(state, kind, ts_us)
         memory_forget(state)
         if kind == "price_update":
@@ -107,25 +119,9 @@ class Reference:
         elif asked is not None:
             instruction_apply(state, asked, ts_us)
         settle(state)
+        insurance_tell(state, insured)
         assert money_total(state) == 0
         return state.events
-
-
-def genesis(state: State, body: dict[str, Any], ts_us: int) -> None:
-    """Found the venue: markets, limits, its own accounts, the insurance fund's first money."""
-    state.venue = body["venue"]
-    state.log_time_us = state.tick_time_us = ts_us
-    for name, value in body["venue_set"].items():
-        state.settings[name] = int(Fraction(value) * 1_000_000) if name.endswith("_balance") else int(value)
-    for account_id in (EXTERNAL, HOUSE, FEES, INSURANCE):
-        state.accounts[account_id] = Account(account_id)
-    state.accounts[EXTERNAL].free -= state.settings["insurance_balance"]
-    state.accounts[INSURANCE].free += state.settings["insurance_balance"]
-    for index, found in enumerate(body["markets"]):
-        market = market_read(index + 1, found)
-        state.markets[market.name] = market
-        state.house[market.name] = Position(market.market_id, HOUSE, market, "net", "", 1, ts_us)
-        market_event(state, market)
 
 
 def time_move(state: State, kind: str, ts_us: int) -> None:
@@ -198,15 +194,19 @@ def instruction_codes(state: State, asked: Instruction, ts_us: int) -> Iterator[
     account = state.accounts[asked.account_id]
     if account.frozen and not asked.operator and asked.op != "deadman_set":
         yield "ACCOUNT_FROZEN"
-    yield from command_codes(state, account, asked)
+    yield from command_codes(state, account, asked, asked.operator)
 
 
-def command_codes(state: State, account: Account, asked: Instruction) -> Iterator[str]:
-    """Yield the rules that an operation on an account breaks once the account is known; so does each of a batch."""
+def command_codes(state: State, account: Account, asked: Instruction, operator: bool) -> Iterator[str]:
+    """Yield the rules that an operation on an account breaks once the account is known; of a batch, each command's."""
     if account.frozen and asked.op in FROZEN_FOR_ALL:
         yield "ACCOUNT_FROZEN"
+    if state.locked(account) and asked.op in LOCKED_FOR_ALL and not asked.values.get("reduce_only"):
+        yield "ACCOUNT_LOCKED"
     yield from market_codes(state, asked)
-    if asked.op == "account_credit":
+    if asked.op == "account_guards_set":
+        yield from guards_codes(state, account, asked.values, operator)
+    elif asked.op == "account_credit":
         yield from credit_codes(state, account, asked.values)
     elif asked.op in CODES:
         yield from CODES[asked.op](state, account, asked.values)
@@ -229,16 +229,6 @@ def market_codes(state: State, asked: Instruction) -> Iterator[str]:
         yield asked.late
 
 
-def account_open_codes(state: State, asked: Instruction) -> Iterator[str]:
-    """Yield the rules that opening an account breaks; the same owner again is none."""
-    if asked.late is not None:
-        yield asked.late
-    known = any(account.owner == asked.values["owner"] for account in state.accounts.values())
-    users = sum(account_id >= FIRST_USER for account_id in state.accounts)
-    if not known and users >= state.settings["accounts_max"]:
-        yield "ACCOUNT_SLOTS_EXHAUSTED"
-
-
 def instruction_execute(state: State, asked: Instruction) -> Answer:
     """Carry out an instruction that was found sound, and return what its answer names."""
     if asked.op == "account_open":
@@ -248,30 +238,17 @@ def instruction_execute(state: State, asked: Instruction) -> Answer:
         return {}
     account = state.accounts[asked.account_id]
     if asked.op == "batch":
-        return {"results": [command_run(state, account, command) for command in asked.values["commands"]]}
+        commands = asked.values["commands"]
+        return {"results": [command_run(state, account, command, asked.operator) for command in commands]}
     return OPERATIONS[asked.op](state, account, asked.values)
 
 
-def command_run(state: State, account: Account, command: Instruction) -> Answer:
+def command_run(state: State, account: Account, command: Instruction, operator: bool) -> Answer:
     """Judge and carry out one command of a batch, and return its result."""
     assert command.op not in BATCH_EXCEPT or command.early is not None
-    result = command.early or next(command_codes(state, account, command), "OK")
+    result = command.early or next(command_codes(state, account, command, operator), "OK")
     answer = OPERATIONS[command.op](state, account, command.values) if result == "OK" else {}
     return {"result": result, **answer}
-
-
-def account_open(state: State, asked: Instruction) -> Answer:
-    """Open an account with the starting balance, or answer the one its owner has."""
-    owner = asked.values["owner"]
-    for account in state.accounts.values():
-        if account.owner == owner:
-            return {"account": account.account_id}
-    account = Account(state.next_id("account"), owner)
-    state.accounts[account.account_id] = account
-    state.emit("account_opened", account=account.account_id, owner=owner)
-    transfer(state, EXTERNAL, account.account_id, state.settings["starting_balance"], "deposit", 0)
-    account_event(state, account.account_id)
-    return {"account": account.account_id}
 
 
 assert set(OPERATIONS) | set(VENUE_OPERATIONS) >= set(OPERATOR_OPERATIONS)

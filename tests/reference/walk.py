@@ -4,9 +4,9 @@ The walk of a taker through users' orders and the quote: who, how much, at what 
 
 from dataclasses import dataclass, field
 
-from tests.reference.fills import Holding, Plan, Slices, fill_plan, holding_after, notional_of
+from tests.reference.fills import Backing, Holding, Plan, Slices, fill_plan, holding_after, notional_of
+from tests.reference.makers import Books
 from tests.reference.markets import WINDOW_TICKS, Market
-from tests.reference.orders import reserve_freed
 from tests.reference.state import Order, Position, State
 
 STEPS_MAX = 512
@@ -31,7 +31,7 @@ class Taker:
     fee_ppm: int
     forced: bool = False
     cap: int | None = None
-    offer: Offer | None = None  # instead of what the market's mode offers
+    cross: bool = False  # the position that it fills is margined across the account
 
 
 @dataclass
@@ -51,6 +51,10 @@ class Walk:
     filled: int = 0
     spent: int = 0
     opened: int = 0
+    opened_notional: int = 0
+    need: int = 0  # initial margin of what is opened
+    loss: int = 0  # what that loses at once against the mark
+    released: int = 0  # reserves of own orders that gave way: they stand in free
     opens_new: bool = False
     cut: bool = False  # by self-trade prevention
     capped: bool = False  # by the money cap
@@ -103,24 +107,12 @@ class Planner:
     def __init__(self, state: State, taker: Taker) -> None:
         self.state, self.taker, self.walk = state, taker, Walk()
         self.market, self.sign = taker.market, taker.sign
-        offer = taker.offer if taker.offer is not None else offer_of(self.market, self.sign, taker.forced)
-        self.offer = [list(level) for level in offer]
+        self.offer = offer_of(self.market, self.sign, taker.forced)
         self.makers = makers_of(state, self.market, self.sign)
-        self.holdings: dict[int, Holding] = {
-            row.position_id: Holding(row.lots, row.cost, row.margin)
-            for row in state.positions.values()
-            if row.market is self.market
-        }
-        self.nets: dict[int, int] = {
-            row.account_id: row.position_id
-            for row in state.positions.values()
-            if row.market is self.market and row.kind == "net"
-        }
-        self.free = {key: account.free for key, account in state.accounts.items()}
-        self.house = state.house[self.market.name].lots
+        self.books = Books(state, self.market)
         self.mine = Holding()
         if taker.position is not None:
-            self.mine = self.holdings.pop(taker.position.position_id)
+            self.mine = self.books.holdings.pop(taker.position.position_id)
         self.pending: Slices = []
         self.users = True
         self.met = 0
@@ -148,7 +140,7 @@ class Planner:
             going = self.quote_take(maker) and maker is not None and self.left() > 0 and self.maker_meet(maker)
         self.flush()
         walk = self.walk
-        walk.holding, walk.free = self.mine, self.free[self.taker.account_id]
+        walk.holding, walk.free = self.mine, self.books.free[self.taker.account_id]
         quoted = any(lots and not self.within(price) for price, lots in self.offer)
         posted = any(not self.within(maker.price or 0) and self.there(maker) for maker in self.makers)
         walk.beyond = quoted or (self.users and posted)
@@ -165,12 +157,14 @@ class Planner:
 
     def there(self, maker: Order) -> bool:
         """Return whether an order of a user has something to fill: a reduce-only one needs its position."""
-        return not maker.reduce_only or maker.account_id == self.taker.account_id or bool(self.reducible(maker))
+        return not maker.reduce_only or self.own(maker) or bool(self.books.reducible(maker))
 
-    def reducible(self, maker: Order) -> int:
-        """Return the lots of the position that a reduce-only order may still close."""
-        held = self.holdings.get(maker.position_id or 0)
-        return max(0, -maker.sign * held.lots) if held is not None else 0
+    def own(self, maker: Order) -> bool:
+        """Return whether an order is the taker's own: its account's, or by the venue's setting its owner's."""
+        if self.state.settings["stp_owner"]:
+            accounts = self.state.accounts
+            return accounts[maker.account_id].owner == accounts[self.taker.account_id].owner
+        return maker.account_id == self.taker.account_id
 
     def quote_take(self, maker: Order | None) -> bool:
         """Take what the quote offers better than the maker, or all within the bound; return False at the cap's end."""
@@ -192,23 +186,30 @@ class Planner:
         if self.pending:
             plan = self.mine_plan(self.pending, self.mine)
             self.mine_book(plan)
-            self.house -= self.sign * plan.lots
+            self.books.house -= self.sign * plan.lots
             self.walk.steps.append(Step(slices=self.pending))
             self.pending = []
 
-    def mine_plan(self, slices: Slices, held: Holding) -> Plan:
+    def mine_backing(self) -> Backing | None:
+        """Return what stands behind the taker's position if it is a cross one."""
+        return self.books.backing(self.taker.account_id) if self.taker.cross else None
+
+    def mine_plan(self, slices: Slices, held: Holding, backing: Backing | None = None) -> Plan:
         """Return what a fill does to the taker."""
-        taker = self.taker
-        return fill_plan(self.market, held, self.sign, slices, taker.fee_ppm, taker.leverage, taker.forced)
+        taker, behind = self.taker, backing or self.mine_backing()
+        return fill_plan(self.market, held, self.sign, slices, taker.fee_ppm, taker.leverage, taker.forced, behind)
 
     def mine_book(self, plan: Plan) -> None:
         """Put a fill of the taker into its imagined books."""
         self.walk.opens_new = self.walk.opens_new or bool(plan.open_lots and self.mine.lots * self.sign <= 0)
         self.mine = holding_after(self.mine, plan)
-        self.free[self.taker.account_id] += plan.free_change
+        self.books.free[self.taker.account_id] += plan.free_change
         self.walk.filled += plan.lots
         self.walk.spent += plan.notional
         self.walk.opened += plan.open_lots
+        self.walk.opened_notional += plan.open_notional
+        self.walk.need += plan.need
+        self.walk.loss += plan.loss
 
     def maker_meet(self, maker: Order) -> bool:
         """Fill, cancel or give up a user's order; return whether the walk goes on."""
@@ -220,28 +221,39 @@ class Planner:
             self.users = False
             return True
         self.makers.pop(0)
-        if maker.account_id == self.taker.account_id:
+        if self.own(maker):
             return self.own_meet(maker)
         wanted = min(self.left(), maker.lots_open)
         if maker.reduce_only:
-            wanted = min(wanted, self.reducible(maker))
+            wanted = min(wanted, self.books.reducible(maker))
         lots = min(wanted, self.room(price))
-        seen = holding_after(self.mine, self.mine_plan(self.pending, self.mine)) if self.pending else self.mine
-        plan = self.mine_plan([(lots, price)], seen)
-        if plan.close_lots and not self.taker.forced and plan.close_alone < 0:
+        if self.closes_too_dear(lots, price):
             self.users = False
             return True
         self.flush()
         self.count(maker)
-        reason, theirs, released = self.maker_test(maker, lots)
+        mine = self.mine_plan([(lots, price)], self.mine)
+        longs = max(0, holding_after(self.mine, mine).lots)
+        reason, theirs, released = self.books.maker_test(maker, lots, longs)
         if reason is not None:
             self.cancel(maker, reason)
             return True
-        self.mine_book(self.mine_plan([(lots, price)], self.mine))
-        self.maker_book(maker, theirs, released)
+        self.mine_book(mine)
+        self.books.maker_book(maker, theirs, released)
         self.walk.steps.append(Step(slices=[(lots, price)], maker=maker))
         self.walk.capped = lots < wanted
         return not self.walk.capped
+
+    def closes_too_dear(self, lots: int, price: int) -> bool:
+        """Return whether the closing part of a fill, after what is pending, would be worth less than nothing."""
+        seen, backing = self.mine, self.mine_backing()
+        if self.pending:
+            before = self.mine_plan(self.pending, seen)
+            seen = holding_after(seen, before)
+            if backing is not None:
+                backing = Backing(backing.cash + before.free_change, backing.others, backing.maintenance)
+        plan = self.mine_plan([(lots, price)], seen, backing)
+        return bool(plan.close_lots) and not self.taker.forced and plan.close_alone < 0
 
     def too_many(self, maker: Order) -> bool:
         """Return whether the walk has met as many orders, or as large accounts, as one entry may."""
@@ -267,60 +279,10 @@ class Planner:
 
     def cancel(self, maker: Order, reason: str) -> None:
         """Take a user's order out of the way."""
-        self.free[maker.account_id] += maker.reserved
+        self.books.release(maker.account_id, maker.reserved)
+        if maker.account_id == self.taker.account_id:
+            self.walk.released += maker.reserved
         self.walk.steps.append(Step(maker=maker, reason=reason))
-
-    def maker_test(self, maker: Order, lots: int) -> tuple[str | None, Plan, int]:
-        """Return why a resting order cannot be filled, or None, with its plan and the reserve that is set free."""
-        market, price = self.market, maker.price or 0
-        held = self.maker_holding(maker)
-        leverage = self.state.leverage_net(maker.account_id, market)
-        plan = fill_plan(market, held, maker.sign, [(lots, price)], maker.fee_maker_ppm, leverage)
-        released = reserve_freed(self.state, maker, lots)
-        if plan.close_lots and plan.close_alone < 0:
-            return "margin_insufficient_at_fill", plan, released
-        if not plan.open_lots:
-            return None, plan, released
-        after = holding_after(held if not plan.close_lots else None, plan.opening)
-        if leverage > market.leverage_allowed(abs(after.lots) * price * market.unit):
-            return "leverage_above_tier_at_fill", plan, released
-        if self.interest_after(maker, lots, price) > market.limits["open_interest_lots"]:
-            return "open_interest_above_max_at_fill", plan, released
-        lacking = -(self.free[maker.account_id] + released + plan.free_change)
-        if lacking > 2:
-            return "margin_insufficient_at_fill", plan, released
-        plan.margin -= max(0, lacking)
-        after.margin -= max(0, lacking)
-        if market.liquidatable(after.lots, after.cost, after.margin):
-            return "would_be_liquidated", plan, released
-        return None, plan, released
-
-    def maker_holding(self, maker: Order) -> Holding | None:
-        """Return the position that a resting order acts on, as imagined so far."""
-        key = maker.position_id if maker.reduce_only else self.nets.get(maker.account_id)
-        return self.holdings.get(key or 0)
-
-    def interest_after(self, maker: Order, lots: int, price: int) -> int:
-        """Return the open interest after a fill between the taker and this maker."""
-        mine = holding_after(self.mine, self.mine_plan([(lots, price)], self.mine))
-        held = self.maker_holding(maker)
-        others = sum(max(0, row.lots) for row in self.holdings.values() if row is not held)
-        theirs = (held.lots if held is not None else 0) + maker.sign * lots
-        return others + max(0, self.house) + max(0, mine.lots) + max(0, theirs)
-
-    def maker_book(self, maker: Order, plan: Plan, released: int) -> None:
-        """Put a fill of a maker into its imagined books; a position that ends takes its id with it."""
-        self.free[maker.account_id] += released + plan.free_change
-        key = maker.position_id if maker.reduce_only else self.nets.get(maker.account_id)
-        held = self.holdings.pop(key or 0, None)
-        after = holding_after(held, plan)
-        if not after.lots:
-            self.nets = {account: net for account, net in self.nets.items() if net != key}
-            return
-        if held is None or (plan.close_lots and plan.open_lots):
-            key = -maker.account_id
-            self.nets[maker.account_id] = key
-        self.holdings[key or 0] = after
 
 
 def walk_plan(state: State, taker: Taker) -> Walk:

@@ -25,6 +25,10 @@ USER_VERBS = {
     "TRIGGERS": "position_triggers_set",
     "MARGIN": "margin_change",
     "LEVERAGE": "leverage_set",
+    "MODE": "margin_mode_set",
+    "GUARDS": "account_guards_set",
+    "SUB": "subaccount_open",
+    "TRANSFER": "account_transfer",
     "DEADMAN": "deadman_set",
     "RESET": "account_reset",
     "BATCH": "batch",
@@ -41,7 +45,20 @@ OPERATOR_VERBS = {
     "UNFREEZE": "account_unfreeze",
     "CREDIT": "account_credit",
 }
-WHOLES = ("leverage", "slippage_bps", "leverage_max", "account", "close_percent", "trail_ticks", "depth_levels")
+WHOLES = (
+    "leverage",
+    "slippage_bps",
+    "leverage_max",
+    "account",
+    "close_percent",
+    "trail_ticks",
+    "depth_levels",
+    "stp_owner",
+    "account_to",
+)
+# Money, though it ends like a whole number; and names of accounts.
+AMOUNTS = ("daily_loss_max", "notional_max", "open_interest_notional_max")
+ACCOUNTS = ("account", "account_to", "main")
 WHOLE_ENDS = ("_id", "_ppm", "_ms", "_max", "_us")
 NAME = re.compile(r"[AOP]\d+")
 KINDS = {"stop": ("stop_market", "stop_limit"), "take": ("take_profit_market", "take_profit_limit")}
@@ -78,8 +95,10 @@ def value_of(key: str, text: str) -> Any:
         return [{"floor": floor, "mmr_ppm": int(ppm), "leverage_max": int(most)} for floor, ppm, most in rows]
     if key in ("take_profit", "stop_loss") and (":" in text or "@" in text):
         return trigger_of(text)
-    if NAME.fullmatch(text) and (key.endswith("_id") or key == "account"):
+    if NAME.fullmatch(text) and (key.endswith("_id") or key in ACCOUNTS):
         return id_of(text)
+    if key in AMOUNTS:
+        return text
     if (key in WHOLES or key.endswith(WHOLE_ENDS)) and re.fullmatch(r"-?\d+", text):
         return int(text)
     return text
@@ -144,6 +163,10 @@ def plain_keys(verb: str, plain: list[str]) -> dict[str, Any]:
         return {"market": plain[0], "side": plain[1].lower(), "leverage": int(plain[2][1:])}
     if verb == "LEVERAGE":
         return {"market": plain[0], "leverage": int(plain[1][1:])}
+    if verb == "MODE":
+        return dict(zip(("market", "mode"), plain, strict=False))
+    if verb == "TRANSFER":
+        return {"account_to": id_of(plain[0])} | dict(zip(("amount",), plain[1:], strict=False))
     if verb == "DEADMAN":
         return {"timeout_ms": seconds_of(plain[0]) * 1000} if plain else {}
     if verb in ("TRADE_CLOSE", "TRIGGERS", "REVERSE"):

@@ -9,6 +9,7 @@ A line is a verb, its words, `key=value` pairs that go into the body as they are
     QUOTE        M1 99/101                        a quote of one unit a side, or 99x2/101x3 with its sizes
     MARK         M1 100 index=99 rate=0.0001 next=60s    a mark; funding falls due so long after the start
     WAIT         3s                               log time passes, with its ticks
+    LATER        9h                               log time jumps, by two ticks that agree
 
     OPEN         A1                               OK
     ORDER_PLACE  A1 M1 BUY 10 @ 100 GTC           OK        (`@ market` for a market order)
@@ -26,6 +27,10 @@ A line is a verb, its words, `key=value` pairs that go into the body as they are
     TRIGGERS     A1 P1 stop_loss=90               OK        (`none` removes)
     MARGIN       A1 P1 -20                        OK
     LEVERAGE     A1 M1 x20                        OK
+    MODE         A1 M1 cross                      OK
+    GUARDS       A1 leverage_max=5 stp=none       OK        (daily_loss_max=100 slippage_bps=20; `none` removes)
+    SUB          A1                               OK        (a sub-account of A1's owner: the next account id)
+    TRANSFER     A1 A2 500                        OK
     DEADMAN      A1 10s scope=all                 OK
     RESET        A1                               OK
     + CANCEL     A1 O1                            OK        one command of the batch that follows
@@ -62,6 +67,7 @@ from tests.scenario.lines import (
 
 START_US = 1_763_000_010_000_000
 SECOND_US = 1_000_000
+HOUR_US = 3600 * SECOND_US
 REQUESTS = {*USER_VERBS, *OPERATOR_VERBS, "OPERATOR"}
 
 
@@ -141,6 +147,9 @@ class Runner:
             self.question(verb, words)
         elif verb == "WAIT":
             self.wait(seconds_of(words[0]))
+        elif verb == "LATER":
+            self.ts_us += int(words[0].removesuffix("h")) * HOUR_US
+            self.wait(2)
         elif verb == "+":
             self.batch.append(instruction_read(words[0], words[1:], self.ts_us // 1000))
         elif verb in REQUESTS:
