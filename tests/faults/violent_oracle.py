@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.faults.liquidation_oracle import down, up
+from tests.faults.liquidation_oracle import E6, down, up
 from tests.faults.price_walk import PriceWalk, million
 from tests.faults.violent_told import Event, Told
 from tests.property.entries import Entry
@@ -36,6 +36,7 @@ class Terms:
         self.tick, self.lot = Fraction(market["tick"]), Fraction(market["lot"])
         self.liquidity = market["liquidity"]
         self.tiers, amount, before = [], Fraction(0), Fraction(0)
+        self.floors = [Fraction(tier["floor"]) for tier in market["tiers"]]
         for tier in market["tiers"]:
             rate = million(tier["mmr_ppm"])
             amount += Fraction(tier["floor"]) * (rate - before)
@@ -95,10 +96,26 @@ class Holding:
             return None
         return terms.within(ticks * terms.tick)
 
-    def bankruptcy(self, terms: Terms) -> Fraction:
-        """Return the price at which its margin is used up, on the grid and inside the window."""
-        exact = (self.cost - self.margin) / self.qty / terms.tick
+    def used_up(self, terms: Terms, fund: Fraction) -> Fraction:
+        """Return the price at which its margin and a fund are used up, on the grid and inside the window."""
+        exact = (self.cost - self.margin - fund) / self.qty / terms.tick
         return terms.within((ceil if self.qty > 0 else floor)(exact) * terms.tick)
+
+    def stage(self, terms: Terms) -> Fraction:
+        """Return how much a liquidation closes: down to the highest tier that leaves a sound rest, else all."""
+        whole, mark = abs(self.qty), terms.walk.mark
+        for at in reversed(terms.floors[1:]):
+            kept = (at - 1 / E6) // (mark * terms.lot) * terms.lot
+            if at > whole * mark:
+                continue
+            if kept == 0:
+                break
+            part = (whole - kept) / whole
+            cost, released = up(self.cost * part), down(self.margin * part)
+            rest = Holding(self.qty - self.qty * part, self.cost - cost, self.margin - released)
+            if released + self.qty * part * mark - cost >= 0 and not rest.due(terms):
+                return whole - kept
+        return whole
 
 
 @dataclass
@@ -108,7 +125,9 @@ class Closing:
     position_id: int
     terms: Terms
     held: Holding
+    left: Fraction
     price: Fraction  # the worst to be taken from users
+    bankruptcy: Fraction  # what those asked and the house get in a book
     missing: Fraction = Fraction(0)
 
 
@@ -132,12 +151,15 @@ class Oracle:
                 self.begun(event)
             elif kind == "fill":
                 house = events[number + 1]["e"] == "trade" and (number == 0 or events[number - 1]["e"] != "fill")
-                self.filled(event, house)
+                asks = any(one["e"] == "adl" for one in events[number + 1 : number + 4])
+                self.filled(event, house, asks)
             elif kind == "deficit":
                 self.paid(event)
             elif kind == "closed_position":
                 self.ended(event)
             self.told.take(event)
+            if kind == "closed_order":
+                self.stopped(event)
         assert not self.closings, "a liquidation was not carried to its end"
 
     def prices(self, entry: Entry) -> None:
@@ -158,46 +180,61 @@ class Oracle:
     # --- one liquidation ---------------------------------------------------------------------------------------------
 
     def begun(self, event: Event) -> None:
-        """Assert that a liquidation is due, of the whole position, at the mark and at the price that must be."""
+        """Assert that a liquidation is due, of as much as must be, at the mark and at the price that must be."""
         terms, image = self.terms[event["market"]], self.told.positions[event["position_id"]]
         held, walk = Holding.told(image), terms.walk
         side = "sell" if held.qty > 0 else "buy"
         assert walk.fresh(), event
         assert held.due(terms), event
         assert Fraction(event["price_mark"]) == walk.mark, event
-        assert Fraction(event["qty"]) == abs(held.qty), event
+        qty = held.stage(terms)
+        assert Fraction(event["qty"]) == qty, event
         assert event["account"] == image["account"], event
         threshold = held.threshold(terms)
         assert threshold is not None, event
         assert walk.mark <= threshold if held.qty > 0 else walk.mark >= threshold, event
-        price = held.bankruptcy(terms) if terms.liquidity == "book" else terms.touch(side)
+        price = bankruptcy = terms.touch(side)
+        if terms.liquidity == "book":
+            bankruptcy = held.used_up(terms, Fraction(0))
+            price = held.used_up(terms, self.insurance if qty == abs(held.qty) else Fraction(0))
+            # The fund bears no price that is worse than the mark.
+            near = min(bankruptcy, walk.mark) if held.qty > 0 else max(bankruptcy, walk.mark)
+            price = max(price, near) if held.qty > 0 else min(price, near)
+            assert Fraction(event["price_bankruptcy"]) == bankruptcy, event
         assert Fraction(event["price"]) == price, event
         for order in self.told.orders_of[event["account"]].values():
             opens = order["status"] in OPENING and not order["reduce_only"] and order["market"] == event["market"]
             assert not opens, f"{order} is still there at {event}"
-        self.closings[event["order_id"]] = Closing(event["position_id"], terms, held, price)
+        self.closings[event["order_id"]] = Closing(event["position_id"], terms, held, qty, price, bankruptcy)
         self.figures["liquidations"] += 1
+        self.figures["liquidations in a stage"] += qty < abs(held.qty)
         self.figures[f"liquidations {terms.liquidity}"] += 1
 
-    def filled(self, event: Event, house: bool) -> None:
+    def filled(self, event: Event, house: bool, asks: bool) -> None:
         """Assert price, pnl and fee of a liquidation's fill; count what the house gave of the displayed size."""
         self.figures["fills"] += 1
         self.figures["fills with the house" if house else "fills with users"] += 1
         terms, qty, value = self.terms[event["market"]], Fraction(event["qty"]), Fraction(event["notional"])
         closing = self.closings.get(event["order_id"])
         if closing is not None:
-            self.fill_price(closing, event, qty, value, house)
-            self.fill_money(closing, event, qty, value)
+            forced = terms.liquidity == "book" and (house or asks)
+            self.figures["forced fills with those asked"] += asks
+            self.fill_price(closing, event, qty, value, house, forced)
+            self.fill_money(closing, event, qty, value, forced)
         if house:
             terms.used[event["side"]] += qty
 
-    def fill_price(self, closing: Closing, event: Event, qty: Fraction, value: Fraction, house: bool) -> None:
+    def fill_price(
+        self, closing: Closing, event: Event, qty: Fraction, value: Fraction, house: bool, forced: bool
+    ) -> None:
         """Assert at which price a liquidation was filled, and that the price told is that of the money."""
         terms, walk, sign = closing.terms, closing.terms.walk, 1 if event["side"] == "buy" else -1
         told = Fraction(event["price"])
         assert abs(told - value / qty) <= terms.tick / ROUNDED, event
         self.figures["forced fills with the house" if house else "forced fills with users"] += 1
-        if house and terms.liquidity == "quote_sized":
+        if forced:
+            assert value == closing.bankruptcy * qty, event
+        elif house and terms.liquidity == "quote_sized":
             assert value == terms.levels(event["side"], qty), event
             self.figures["forced fills beyond the touch"] += value != closing.price * qty
         elif house:
@@ -208,8 +245,12 @@ class Oracle:
             if terms.liquidity != "quote_sized":
                 assert sign * told <= sign * closing.price, event
 
-    def fill_money(self, closing: Closing, event: Event, qty: Fraction, value: Fraction) -> None:
-        """Assert the pnl and the fee of a liquidation's fill, and take it off the position."""
+    def fill_money(self, closing: Closing, event: Event, qty: Fraction, value: Fraction, forced: bool) -> None:
+        """
+        Assert the pnl and the fee of a liquidation's fill, and take it off the position.
+
+        At the bankruptcy price (`forced`) the fee is what rounding that price has left.
+        """
         held = closing.held
         sign = 1 if event["side"] == "buy" else -1
         assert held.qty * sign < 0, event
@@ -218,7 +259,9 @@ class Oracle:
         cost, released = up(held.cost * part), down(held.margin * part)
         pnl = -sign * value - cost
         rate = million(closing.terms.walk.market["fee_liquidation_ppm"])
-        fee = min(up(value * rate), max(Fraction(0), released + pnl))
+        fee = max(Fraction(0), released + pnl)
+        fee = fee if forced else min(up(value * rate), fee)
+        closing.left -= qty
         assert Fraction(event["pnl_realised"]) == pnl, event
         assert Fraction(event["fee"]) == fee, event
         assert event["maker"] is False, event
@@ -256,6 +299,13 @@ class Oracle:
             closing = self.closings.pop(order)
             assert (closing.held.qty, closing.held.cost, closing.held.margin) == (0, 0, 0), event
             assert closing.missing == 0, event
+
+    def stopped(self, event: Event) -> None:
+        """Assert of a liquidation's order that ends that all was closed, and the rest told as the fills left it."""
+        closing = self.closings.pop(event["order_id"], None)
+        if closing is not None:
+            assert closing.left == 0, event
+            assert Holding.told(self.told.positions[closing.position_id]) == closing.held, event
 
     # --- those left alone --------------------------------------------------------------------------------------------
 
