@@ -26,6 +26,8 @@ LISTS = {
     "closed_order": "closed_orders",
     "account_market_changed": "leverages",
 }
+# Event kind -> where the answer shows the last one.
+SINGLES = {"account_changed": "balance", "account_guards_changed": "guards"}
 _CODE_FOREIGN = ErrorRow(422, "The venue refused the instruction.", Retry.NEVER)
 
 
@@ -54,8 +56,10 @@ def outcome_body(cause: Cause) -> dict[str, Any]:
     for event in cause.events:
         if event["e"] in LISTS:
             body[LISTS[event["e"]]].append({key: value for key, value in event.items() if key not in ("e", "account")})
-        elif event["e"] == "account_changed":
-            body["balance"] = {key: value for key, value in event.items() if key not in ("e", "account")}
+        elif event["e"] in SINGLES:
+            body[SINGLES[event["e"]]] = {key: value for key, value in event.items() if key not in ("e", "account")}
+        elif event["e"] == "account_opened" and "main" in event:
+            body["subaccount"] = {"account_id": event["account"], "sub": event["sub"]}
     body["env"] = ENVIRONMENT
     return body
 
@@ -79,4 +83,6 @@ def unknown_answer(call: Call, request_id: str, ts_us: int, seq: int) -> Respons
     if seq:
         body["seq"] = str(seq)
     place = f"/api/v1/requests/{request_id}?ts={ts_us}"
+    if call.account_id != call.session.account_id:
+        place += f"&account={call.account_id}"
     return json_answer(call, body, 202, Location=place, Retry_After="1")

@@ -40,6 +40,7 @@ ROUTES: list[tuple[str, str, Handler, str, bool]] = [
     ("POST", "/api/v1/trade/reverse", trade.position_reverse, TRADE, True),
     ("POST", "/api/v1/trade/margin", trade.margin_change, TRADE, True),
     ("POST", "/api/v1/trade/leverage", trade.leverage_set, TRADE, True),
+    ("POST", "/api/v1/trade/mode", trade.margin_mode_set, TRADE, True),
     ("POST", "/api/v1/trade/deadman", trade.deadman_set, TRADE, True),
     ("GET", "/api/v1/account", account.account_show, READ, True),
     ("GET", "/api/v1/account/balance", account.balance_show, READ, True),
@@ -48,10 +49,15 @@ ROUTES: list[tuple[str, str, Handler, str, bool]] = [
     ("GET", "/api/v1/account/positions", account.positions_show, READ, True),
     ("GET", "/api/v1/account/orders", account.orders_show, READ, True),
     ("POST", "/api/v1/account/reset", trade.account_reset, TRADE, True),
+    ("PUT", "/api/v1/account/guards", trade.account_guards_set, TRADE, True),
+    ("POST", "/api/v1/account/subaccounts", trade.subaccount_open, TRADE, True),
+    ("POST", "/api/v1/account/transfer", trade.account_transfer, TRADE, True),
     ("GET", "/api/v1/account/history/orders", account.history_orders_show, READ, True),
     ("GET", "/api/v1/market", market.markets_show, PUBLIC, False),
     ("GET", "/api/v1/market/{market}", market.market_show, PUBLIC, False),
     ("GET", "/api/v1/market/{market}/ticker", market.ticker_show, PUBLIC, False),
+    ("GET", "/api/v1/market/{market}/liquidations", market.liquidations_show, PUBLIC, False),
+    ("GET", "/api/v1/insurance", market.insurance_show, PUBLIC, False),
     ("GET", "/api/v1/requests/{request_id}", requests.request_show, READ, True),
 ]
 

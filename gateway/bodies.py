@@ -9,13 +9,17 @@ from typing import Annotated, Any
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.shapes import (
+    DecimalChange,
     DecimalText,
     Flag,
     Integer,
+    IntegerChange,
     KindText,
+    ModeText,
     ScopeText,
     Shape,
     SideText,
+    StpChange,
     StpText,
     Text,
     TifText,
@@ -180,6 +184,13 @@ class LeverageSet(Body):
     leverage: Integer
 
 
+class MarginModeSet(Body):
+    """POST /api/v1/trade/mode: whether the net position in a market stands alone or with the account's others."""
+
+    market: Text
+    mode: ModeText
+
+
 class DeadmanSet(Body):
     """POST /api/v1/trade/deadman: cancel orders after so many milliseconds unless said again; 0 turns it off."""
 
@@ -189,6 +200,26 @@ class DeadmanSet(Body):
 
 class AccountReset(Body):
     """POST /api/v1/account/reset: back to the starting balance; has no keys."""
+
+
+class AccountGuardsSet(Body):
+    """PUT /api/v1/account/guards: what the owner forbids himself, and what holds where an order says nothing."""
+
+    leverage_max: IntegerChange | UnsetType = UNSET
+    daily_loss_max: DecimalChange | UnsetType = UNSET
+    slippage_bps: IntegerChange | UnsetType = UNSET
+    stp: StpChange | UnsetType = UNSET
+
+
+class SubaccountOpen(Body):
+    """POST /api/v1/account/subaccounts: another account of the same owner; has no keys."""
+
+
+class AccountTransfer(Body):
+    """POST /api/v1/account/transfer: money to another account of the same owner."""
+
+    account_to: Integer
+    amount: DecimalText
 
 
 CommandsValue = Annotated[

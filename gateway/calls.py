@@ -28,6 +28,7 @@ REQUEST_TIME_OFF_MAX_US = 4_000_000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE_DEVELOPMENT = "tidemark"
 COOKIE = "__Host-tidemark"
+ACCOUNT_EXPECTED = {"parameter": "account", "expected": "the session's account or one of its sub-accounts"}
 
 
 class Call:
@@ -39,6 +40,7 @@ class Call:
         self.request = request
         self.request_id = request_id
         self._session: Session | None = None
+        self._account_id: int | None = None
 
     @property
     def desk(self) -> Desk:
@@ -52,6 +54,23 @@ class Call:
         """Return the caller; only routes that demand a session ask."""
         assert self._session is not None, "the route demands no session"
         return self._session
+
+    @property
+    def account_id(self) -> int:
+        """Return the account that the caller acts for: the session's, or one of its sub-accounts."""
+        assert self._account_id is not None, "the route demands no session"
+        return self._account_id
+
+    async def account_take(self) -> None:
+        """Take the account that the query names, the session's without one; raises Refusal when it is not theirs."""
+        own = self.session.account_id
+        texts = self.request.query_params.getlist("account") or [str(own)]
+        text = texts[0]
+        if len(texts) > 1 or not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise Refusal(GatewayCode.QUERY_INVALID, ACCOUNT_EXPECTED)
+        if int(text) != own and await self.desk.views.main_of(int(text)) != own:
+            raise Refusal(GatewayCode.QUERY_INVALID, ACCOUNT_EXPECTED)
+        self._account_id = int(text)
 
     async def sign_in_check(self) -> None:
         """Find out who is calling; raises Refusal."""
@@ -81,8 +100,13 @@ class Call:
         return bytes(data)
 
     def query(self, *known: str) -> dict[str, str]:
-        """Return the query's parameters; raises Refusal for one that the route does not know, or that comes twice."""
-        pairs = self.request.query_params.multi_items()
+        """
+        Return the query's parameters; raises Refusal for one that the route does not know, or that comes twice.
+
+        Which account a caller acts for is not among them: every private route knows it.
+        """
+        taken = "account" if self._account_id is not None else None
+        pairs = [pair for pair in self.request.query_params.multi_items() if pair[0] != taken]
         values = dict(pairs)
         for name, _value in pairs:
             if name not in known:
@@ -161,6 +185,7 @@ async def call_run(call: Call, rule: Rule, handler: Handler) -> Response:
         if rule.signed_in:
             await call.sign_in_check()
             headers = await limits.hit(rule.limit, str(call.session.account_id))
+            await call.account_take()
         else:
             headers = await limits.hit(rule.limit, network)
         answer = await handler(call)

@@ -102,6 +102,9 @@ RESULTS: dict[ResultCode, ErrorRow] = {
     ),
     ResultCode.ACCOUNT_UNKNOWN: ErrorRow(404, "There is no such account; sign in again.", _NEVER),
     ResultCode.ACCOUNT_FROZEN: ErrorRow(403, "The account is frozen; ask the operator.", _LATER),
+    ResultCode.ACCOUNT_LOCKED: ErrorRow(
+        403, "The account lost as much as its guard allows a day: only close until the UTC day ends.", _LATER
+    ),
     ResultCode.MARKET_UNKNOWN: ErrorRow(404, "There is no such market; /api/v1/market lists them.", _NEVER),
     ResultCode.MARKET_HALTED: ErrorRow(409, "The market is halted; wait until it opens again.", _LATER),
     ResultCode.MARKET_REDUCE_ONLY: ErrorRow(409, "The market only lets positions shrink.", _LATER),
@@ -157,6 +160,15 @@ RESULTS: dict[ResultCode, ErrorRow] = {
         409, "This order cannot be changed so; cancel it and place another.", _NEVER
     ),
     ResultCode.POSITION_NOT_NET: ErrorRow(422, "Only a net position can be reversed; close the ticket.", _NEVER),
+    ResultCode.POSITION_NOT_ISOLATED: ErrorRow(
+        422, "A cross position has no margin of its own; put money into the account instead.", _NEVER
+    ),
+    ResultCode.ACCOUNT_TARGET_UNKNOWN: ErrorRow(
+        404, "Name another account of the same owner; GET /api/v1/account lists them.", _NEVER
+    ),
+    ResultCode.SUBACCOUNT_NOT_EMPTY: ErrorRow(
+        409, "Close the sub-account's positions and orders and move its money away first.", _LATER
+    ),
     ResultCode.POST_ONLY_WOULD_TAKE: ErrorRow(
         409, "A post-only order must rest; move its price from the touch.", _LATER
     ),
@@ -179,7 +191,9 @@ RESULTS: dict[ResultCode, ErrorRow] = {
         409, "The limit leg of an OCO must rest; move its price from the touch.", _LATER
     ),
     ResultCode.LEVERAGE_ABOVE_TIER: ErrorRow(422, "Lower leverage or size: this notional allows less.", _NEVER),
-    ResultCode.MARGIN_INSUFFICIENT: ErrorRow(409, "The free balance does not cover margin and fee.", _LATER),
+    ResultCode.MARGIN_INSUFFICIENT: ErrorRow(
+        409, "Free or available money does not cover it; lower the size or bring money.", _LATER
+    ),
     ResultCode.WOULD_BE_LIQUIDATED: ErrorRow(409, "The position would be liquidated at once; add margin.", _LATER),
     ResultCode.NOTIONAL_ABOVE_MAX: ErrorRow(
         409, "The account's exposure in this market would exceed its limit.", _LATER
@@ -188,6 +202,13 @@ RESULTS: dict[ResultCode, ErrorRow] = {
     ResultCode.POSITIONS_OPEN_MAX: ErrorRow(409, "Close a position first: the account has as many as it may.", _LATER),
     ResultCode.MARGIN_BELOW_REQUIRED: ErrorRow(
         409, "The position needs that margin at the present mark; take out less.", _LATER
+    ),
+    ResultCode.MARGIN_MODE_IN_USE: ErrorRow(
+        409, "Close the net position and cancel its orders in this market, then change the mode.", _LATER
+    ),
+    ResultCode.LEVERAGE_ABOVE_GUARD: ErrorRow(422, "Lower the leverage: the account's own guard allows less.", _NEVER),
+    ResultCode.SUBACCOUNTS_MAX: ErrorRow(
+        409, "The owner has as many sub-accounts as the venue allows; use one of them.", _NEVER
     ),
     ResultCode.ORDER_SLOTS_EXHAUSTED: ErrorRow(503, "The venue holds as many orders as it can; try later.", _LATER),
     ResultCode.POSITION_SLOTS_EXHAUSTED: ErrorRow(

@@ -1,7 +1,7 @@
 """Reading history from Postgres, later than the events and saying how much later."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from shared.database import Database
@@ -15,6 +15,15 @@ ORDERS_SELECT = (
     " AND ($3::text IS NULL OR market = $3) AND ($4::bigint IS NULL OR (seq, position) < ($4, $5::bigint))"
     " ORDER BY seq DESC, position DESC LIMIT $6"
 )
+# The closed order of each tells its side and what it cost on average; whose it is, nobody is told.
+LIQUIDATIONS_SELECT = (
+    "SELECT l.seq, l.position, l.kind, l.liquidated_us, l.data, o.data ->> 'side' AS side,"
+    " o.data ->> 'price_average' AS price_average FROM liquidations l LEFT JOIN closed_orders o"
+    " ON o.venue = l.venue AND o.account_id = l.account_id AND o.order_id = l.order_id"
+    " WHERE l.venue = $1 AND l.market = $2 AND ($3::bigint IS NULL OR (l.seq, l.position) < ($3, $4::bigint))"
+    " ORDER BY l.seq DESC, l.position DESC LIMIT $5"
+)
+LIQUIDATION_PUBLIC = ("market", "qty", "price", "price_mark", "price_bankruptcy")
 
 
 class Page(NamedTuple):
@@ -26,7 +35,7 @@ class Page(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One closed order and its place."""
+    """One event of a history and its place."""
 
     place: tuple[int, int]
     data: dict[str, Any]
@@ -51,6 +60,14 @@ class History:
         )
         return complete_to_seq, [Row((row["seq"], row["position"]), dict(row["data"])) for row in rows]
 
+    async def liquidations(self, page: Page, wait_seq: int) -> tuple[int, list[Row]]:
+        """Return the same of a market's liquidations, without whose they were."""
+        assert page.market is not None, "the feed is a market's"
+        complete_to_seq = await self._wait(wait_seq)
+        seq, position = page.before or (None, None)
+        rows = await self._database.fetch(LIQUIDATIONS_SELECT, self._venue, page.market, seq, position, page.limit + 1)
+        return complete_to_seq, [Row((row["seq"], row["position"]), liquidation_public(row)) for row in rows]
+
     async def _wait(self, wait_seq: int) -> int:
         """Return the history reader's cursor, waiting up to a second for `wait_seq`."""
         deadline_s = self._monotonic_s() + WAIT_S
@@ -60,3 +77,10 @@ class History:
             if seq >= wait_seq or self._monotonic_s() >= deadline_s:
                 return seq
             await asyncio.sleep(PAUSE_S)
+
+
+def liquidation_public(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what everybody may know of a liquidation, or of a position that had to take its other side."""
+    shown = {"kind": row["kind"]} | {name: row["data"][name] for name in LIQUIDATION_PUBLIC if name in row["data"]}
+    shown |= {name: row[name] for name in ("side", "price_average") if row[name] is not None}
+    return shown | {"time_us": row["liquidated_us"]}

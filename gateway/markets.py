@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.tail import events_read
+from gateway.tail import CONFIGURING, events_read
 from shared.streams import Keys, StreamsAsync
 
 REQUEST_WINDOW_MS = 120_000
@@ -53,7 +53,8 @@ class Markets:
         """Take the configuration that the view reader keeps."""
         for text in fields.values():
             event = orjson.loads(text)
-            self.configured(event, int(event["seq"]))
+            if event.get("e") in CONFIGURING:
+                self.configured(event, int(event["seq"]))
 
     def all(self) -> list[dict[str, Any]]:
         """Return every market's parameters, in the order of their names."""

@@ -43,8 +43,12 @@ POSITION_REVERSE = Operation("position_reverse", bodies.PositionReverse)
 TRIGGERS_SET = Operation("position_triggers_set", bodies.TriggersSet)
 MARGIN_CHANGE = Operation("margin_change", bodies.MarginChange)
 LEVERAGE_SET = Operation("leverage_set", bodies.LeverageSet)
+MARGIN_MODE_SET = Operation("margin_mode_set", bodies.MarginModeSet)
 DEADMAN_SET = Operation("deadman_set", bodies.DeadmanSet)
 ACCOUNT_RESET = Operation("account_reset", bodies.AccountReset)
+ACCOUNT_GUARDS_SET = Operation("account_guards_set", bodies.AccountGuardsSet)
+SUBACCOUNT_OPEN = Operation("subaccount_open", bodies.SubaccountOpen)
+ACCOUNT_TRANSFER = Operation("account_transfer", bodies.AccountTransfer)
 BATCH = Operation("batch", bodies.Batch)
 ACCOUNT_OPEN = Operation("account_open", bodies.AccountOpen)
 OPERATIONS_OF_BATCH = (
@@ -59,9 +63,12 @@ OPERATIONS_OF_BATCH = (
     TRIGGERS_SET,
     MARGIN_CHANGE,
     LEVERAGE_SET,
+    MARGIN_MODE_SET,
     DEADMAN_SET,
+    ACCOUNT_GUARDS_SET,
+    ACCOUNT_TRANSFER,
 )
-OPERATIONS = (*OPERATIONS_OF_BATCH, ACCOUNT_RESET, BATCH, ACCOUNT_OPEN)
+OPERATIONS = (*OPERATIONS_OF_BATCH, ACCOUNT_RESET, SUBACCOUNT_OPEN, BATCH, ACCOUNT_OPEN)
 _BY_OP = {operation.op: operation for operation in OPERATIONS_OF_BATCH}
 # These create an order under the caller's own name, so that name is the request's identity when no key is given.
 OPS_NAMED = frozenset({"order_place", "trade_create"})
@@ -126,6 +133,8 @@ def operation_read(operation: Operation, body: dict[str, Any]) -> dict[str, Any]
     values = body_read(operation.schema, body)
     if operation.op == ORDER_PLACE.op:
         values.setdefault("kind", "market")
+    if operation is ACCOUNT_GUARDS_SET and not values:
+        raise Refusal(ResultCode.FIELD_MISSING.name, {"fields": list(operation.keys)})
     if operation.one_of:
         given = [name for name in operation.one_of if name in values]
         if len(given) != 1:

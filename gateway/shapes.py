@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from gateway.errors import Refusal
-from shared.codes import DeadmanScope, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
+from shared.codes import DeadmanScope, MarginMode, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
 from shared.units import decimal_parse
 
 INTEGER_MAX = 2**63 - 1
@@ -19,6 +19,7 @@ TEXT_LENGTH_MAX = 64
 # The rule that a whole number too large for any record breaks.
 _BEYOND = {
     "leverage": ResultCode.LEVERAGE_OUT_OF_RANGE,
+    "leverage_max": ResultCode.LEVERAGE_OUT_OF_RANGE,
     "slippage_bps": ResultCode.SLIPPAGE_OUT_OF_RANGE,
     "trail_ticks": ResultCode.TRAIL_OUT_OF_RANGE,
     "trail_ppm": ResultCode.TRAIL_OUT_OF_RANGE,
@@ -26,6 +27,7 @@ _BEYOND = {
     "timeout_ms": ResultCode.TIMEOUT_OUT_OF_RANGE,
     "order_id": ResultCode.ORDER_UNKNOWN,
     "position_id": ResultCode.POSITION_UNKNOWN,
+    "account_to": ResultCode.ACCOUNT_TARGET_UNKNOWN,
 }
 _TEXT = re.compile(r"[\x20-\x7e]{1,64}", re.ASCII)
 
@@ -43,11 +45,15 @@ class Shape(StrEnum):
     STP = "stp"
     TPSL = "tpsl"
     SCOPE = "scope"
+    MODE = "mode"
     TRIGGER_BY = "trigger_by"
     TRIGGER = "trigger"
     TRIGGER_OR_NULL = "trigger_or_null"
     LEG = "leg"
     COMMANDS = "commands"
+    DECIMAL_OR_NULL = "decimal_or_null"
+    INTEGER_OR_NULL = "integer_or_null"
+    STP_OR_NULL = "stp_or_null"
 
 
 # What an enumeration allows from outside.
@@ -70,6 +76,13 @@ WORDS: dict[Shape, tuple[type[IntEnum], tuple[str, ...]]] = {
     Shape.TPSL: (Tpsl, ("position", "order")),
     Shape.SCOPE: (DeadmanScope, ("opening", "all")),
     Shape.TRIGGER_BY: (TriggerBy, ("quote", "mark", "index")),
+    Shape.MODE: (MarginMode, ("isolated", "cross")),
+}
+# What a value is that null may stand for.
+NULLABLE = {
+    Shape.DECIMAL_OR_NULL: Shape.DECIMAL,
+    Shape.INTEGER_OR_NULL: Shape.INTEGER,
+    Shape.STP_OR_NULL: Shape.STP,
 }
 
 
@@ -95,10 +108,23 @@ StpText = Annotated[str, _words_meta(Shape.STP, "cancel_taker")]
 TpslText = Annotated[str, _words_meta(Shape.TPSL, "position")]
 ScopeText = Annotated[str, _words_meta(Shape.SCOPE, "opening")]
 TriggerByText = Annotated[str, _words_meta(Shape.TRIGGER_BY, "quote")]
+ModeText = Annotated[str, _words_meta(Shape.MODE)]
+
+
+def _null_meta(shape: Shape, text: str) -> Meta:
+    """Return the annotation of a value that null removes."""
+    return shape_meta(shape, f"{text}; null removes it, leaving it out keeps it")
+
+
+DecimalChange = Annotated[str | int | None, _null_meta(Shape.DECIMAL_OR_NULL, 'decimal text such as "1.5"')]
+IntegerChange = Annotated[int | None, _null_meta(Shape.INTEGER_OR_NULL, "whole number")]
+StpChange = Annotated[str | None, _null_meta(Shape.STP_OR_NULL, ", ".join(WORDS[Shape.STP][1]))]
 
 
 def plain_read(name: str, shape: Shape, value: Any) -> Any:
     """Return one value that holds no others, in canonical form; raises Refusal naming the key."""
+    if shape in NULLABLE:
+        return None if value is None else plain_read(name, NULLABLE[shape], value)
     match shape:
         case Shape.DECIMAL:
             return decimal_read(name, value)

@@ -212,12 +212,21 @@ class Tail:
 
 
 def cause_of(entries: list[EventsEntry], request_id: str) -> Cause | None:
-    """Return the answer to a request in the chunks of one entry, with all events of its account, or None."""
+    """
+    Return the answer to a request in the chunks of one entry, with all events of its account, or None.
+
+    That a sub-account was opened is told to whoever asked, beside it stands nothing of the new account.
+    """
     events = [event for entry in entries for event in events_read(entry)]
     for event in events:
         if event.get("e") == "order_response" and event.get("request_id") == request_id:
             account = event.get("account")
-            own = [other for other in events if other.get("account") == account and other is not event]
+            told = "account_opened" if event.get("op") == "subaccount_open" else None
+            own = [
+                other
+                for other in events
+                if (other.get("account") == account or other.get("e") == told) and other is not event
+            ]
             return Cause(entries[0].seq, entries[0].log_time_us, event, own)
     return None
 

@@ -6,7 +6,8 @@ behind. A view that is missing is a refusal, never zero.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,6 +17,7 @@ from gateway.tail import Position, Tail
 from shared.stream_guard import Conversation, ask
 from shared.streams import Keys, StreamsAsync
 
+OWNERS_KNOWN_MAX = 100_000
 BEHIND_WAIT_S = 0.2
 BEHIND_PAUSE_S = 0.005
 
@@ -29,6 +31,12 @@ class AccountView(NamedTuple):
     leverages: dict[str, int]  # what was set, by market
     seq: int
     behind_seq: int | None  # what the view has not seen yet, when waiting did not help
+    modes: dict[str, str]  # margin mode, where one was stated, by market
+    guards: dict[str, Any]  # those that are set
+    margin_call: dict[str, Any] | None  # the newest of the cross positions
+    margin_calls: dict[int, dict[str, Any]]  # the newest of each isolated position that is open
+    main: tuple[int, int] | None  # of a sub-account: whose it is and which
+    subaccounts: dict[int, int]  # account -> which of its main's
 
     def stamp(self) -> dict[str, Any]:
         """Return the part of an answer that says how new it is."""
@@ -54,6 +62,7 @@ class Views:
         self._keys = keys
         self._tail = tail
         self._monotonic_s = monotonic_s
+        self._mains: OrderedDict[int, int] = OrderedDict()  # of sub-accounts; whose one is never changes
 
     async def account(self, account_id: int) -> AccountView:
         """Return an account's view, as new as what this gateway has seen if waiting a little makes it so."""
@@ -72,14 +81,35 @@ class Views:
             if not current:
                 detail["behind_seq"] = str(wanted[0])
             raise Refusal(GatewayCode.VIEW_UNAVAILABLE, detail)
-        return AccountView(
-            orjson.loads(fields["account"]),
-            _rows(fields, "position:"),
-            _rows(fields, "order:"),
-            _leverages(fields),
-            max(seq, cursor[0]) if current else seq,
-            None if current else wanted[0],
-        )
+        return account_view(fields, max(seq, cursor[0]) if current else seq, None if current else wanted[0])
+
+    async def main_of(self, account_id: int) -> int | None:
+        """Return whose sub-account an account is, None when it is nobody's; raises Refusal when that is not known."""
+        if account_id in self._mains:
+            return self._mains[account_id]
+        key = self._keys.view_account(account_id)
+        wanted = self._tail.touched(account_id)
+        deadline_s = self._monotonic_s() + BEHIND_WAIT_S
+        while True:
+            cursor, main = await self._streams.converse(lambda _link: field_with_cursor_read(self._keys, key, "main"))
+            if main is not None:
+                self._mains[account_id] = int(main)
+                if len(self._mains) > OWNERS_KNOWN_MAX:
+                    self._mains.popitem(last=False)
+                return int(main)
+            if cursor >= wanted:
+                return None
+            if self._monotonic_s() >= deadline_s:
+                raise Refusal(GatewayCode.VIEW_UNAVAILABLE, {"behind_seq": str(wanted[0])})
+            await asyncio.sleep(BEHIND_PAUSE_S)
+
+    async def insurance(self) -> dict[str, Any]:
+        """Return what the insurance fund holds; raises Refusal while the view reader has not seen it."""
+        text = (await self._streams.hash_read(self._keys.view_venue)).get("insurance")
+        if text is None:
+            raise Refusal(GatewayCode.VIEW_UNAVAILABLE, {"reason": "the insurance fund's view is not written yet"})
+        insurance: dict[str, Any] = orjson.loads(text)
+        return insurance
 
     async def market(self, market: str) -> dict[str, str]:
         """Return a market's view; raises Refusal when the engine has not written it."""
@@ -88,15 +118,14 @@ class Views:
             raise Refusal(GatewayCode.VIEW_UNAVAILABLE, {"market": market})
         return fields
 
-    async def price_marks(self, markets: set[str]) -> dict[str, str]:
-        """Return the mark of each market; raises Refusal when one is missing, because nothing can be valued then."""
-        marks = {}
+    async def priced(self, markets: set[str]) -> dict[str, dict[str, str]]:
+        """Return the view of each market; raises Refusal when a mark is missing, because nothing can be valued then."""
+        views = {}
         for market in sorted(markets):
-            mark = (await self.market(market)).get("mark")
-            if not mark:
+            views[market] = await self.market(market)
+            if not views[market].get("mark"):
                 raise Refusal(GatewayCode.VIEW_UNAVAILABLE, {"market": market, "reason": "no mark yet"})
-            marks[market] = mark
-        return marks
+        return views
 
     async def outcome(self, account_id: int, request_id: str) -> OutcomeRead:
         """Return the stored outcome of a request; what is absent was absent when the cursor stood there."""
@@ -111,11 +140,35 @@ class Views:
         return await self._streams.converse(lambda _link: cursor_read(self._keys))
 
 
+def account_view(fields: Mapping[str, str], seq: int, behind_seq: int | None) -> AccountView:
+    """Return an account's view from the fields of its hash."""
+    return AccountView(
+        orjson.loads(fields["account"]),
+        _rows(fields, "position:"),
+        _rows(fields, "order:"),
+        {market: int(text) for market, text in _named(fields, "leverage:").items()},
+        seq,
+        behind_seq,
+        {market: orjson.loads(text) for market, text in _named(fields, "mode:").items()},
+        _guards(fields),
+        _call(fields.get("margin_call")),
+        {int(name): _call(text) or {} for name, text in _named(fields, "margin_call:").items()},
+        (int(fields["main"]), int(fields["sub"])) if "main" in fields else None,
+        {int(name): int(text) for name, text in _named(fields, "subaccount:").items()},
+    )
+
+
 def hash_with_cursor_read(keys: Keys, key: str) -> Conversation[tuple[Position, dict[str, str]]]:
     """Return the cursor and then the view, in this order: the view is at least as new as the cursor says."""
     cursor, flat = yield from ask(["GET", keys.views_cursor], ["HGETALL", key])
     texts = [item.decode("utf-8", "replace") for item in flat]
     return cursor_of_text(cursor), dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def field_with_cursor_read(keys: Keys, key: str, name: str) -> Conversation[tuple[Position, str | None]]:
+    """Return the cursor and then one field of a view, None when it is not there."""
+    cursor, value = yield from ask(["GET", keys.views_cursor], ["HGET", key, name])
+    return cursor_of_text(cursor), None if value is None else value.decode("utf-8", "replace")
 
 
 def outcome_read(keys: Keys, account_id: int, request_id: str) -> Conversation[OutcomeRead]:
@@ -138,15 +191,27 @@ def cursor_of_text(text: bytes | None) -> Position:
     return (int(seq), int(chunk)) if seq.isdigit() and chunk.isdigit() else (-1, 0)
 
 
-def _leverages(fields: dict[str, str]) -> dict[str, int]:
-    """Return the leverages that the account has set, by market."""
-    prefix = "leverage:"
-    return {name[len(prefix) :]: int(text) for name, text in fields.items() if name.startswith(prefix)}
+def _named(fields: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Return the fields of one kind by what follows the prefix."""
+    return {name[len(prefix) :]: text for name, text in fields.items() if name.startswith(prefix)}
 
 
-def _rows(fields: dict[str, str], prefix: str) -> list[dict[str, Any]]:
+def _guards(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return the guards that are set."""
+    stored = orjson.loads(fields.get("guards", "{}"))
+    return {name: value for name, value in stored.items() if name not in ("account", "seq", "log_time_us")}
+
+
+def _call(text: str | None) -> dict[str, Any] | None:
+    """Return a stored margin call without what the reader knows, None when there was none."""
+    if text is None:
+        return None
+    return {name: value for name, value in orjson.loads(text).items() if name not in ("account", "seq")}
+
+
+def _rows(fields: Mapping[str, str], prefix: str) -> list[dict[str, Any]]:
     """Return the rows of one kind by ascending id, without the event's own tag."""
-    rows = [(int(name[len(prefix) :]), orjson.loads(text)) for name, text in fields.items() if name.startswith(prefix)]
+    rows = [(int(name), orjson.loads(text)) for name, text in _named(fields, prefix).items()]
     for _number, row in rows:
         row.pop("e", None)
         row.pop("account", None)

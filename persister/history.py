@@ -1,5 +1,5 @@
 """
-Events -> rows in Postgres: closed orders and positions, fills, funding, ledger, candles; all of the persister's SQL.
+Events -> rows in Postgres: closed orders and positions, fills, funding, liquidations, ledger, candles; all SQL.
 
 The cursor moves in the transaction that inserts the rows, and only from where this reader believes it to be: whatever
 dies or runs twice, no row is missing and none is there twice. A row that Postgres refuses goes to `persister_rejects`
@@ -52,12 +52,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 INSERT INTO funding (venue, account_id, position_id, due_ms, market, seq, position, amount, data)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """,
+    "liquidation": """
+INSERT INTO liquidations (venue, market, seq, position, kind, account_id, position_id, order_id, liquidated_us, data)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+""",
     "ledger": """
 INSERT INTO ledger (venue, account_id, seq, chunk, index, booked_us, amount, data)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """,
     "candle": "INSERT INTO candles (venue, market, minute_ms, seq, data) VALUES ($1, $2, $3, $4, $5)",
 }
+# Whom a liquidation asked for the other side stands in the same feed.
+INSERTS["adl"] = INSERTS["liquidation"]
 
 
 class CursorMoved(Exception):
@@ -118,6 +124,9 @@ def row_values(venue: str, entry: EventsEntry, event: Event, body: dict[str, Any
         case "funding":
             ids = integers(body, "account", "position_id", "due_ms")
             return venue, *ids, body["market"], entry.seq, position, Decimal(body["amount"]), body
+        case "liquidation" | "adl":
+            ids = integers(body, "account", "position_id", "order_id")
+            return venue, body["market"], entry.seq, position, event.kind, *ids, entry.log_time_us, body
         case "ledger":
             place = entry.seq, entry.chunk, event.event_index
             return venue, *integers(body, "account"), *place, entry.log_time_us, Decimal(body["amount"]), body

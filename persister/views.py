@@ -1,5 +1,5 @@
 """
-Events -> account views, outcomes and the configuration in Redis, with the cursor in the same transaction.
+Events -> account views, outcomes and the venue's view in Redis, with the cursor in the same transaction.
 
 Independent of Postgres. Nothing is trimmed yet, so a rebuild is a reading from the events' beginning: it happens when
 there is no cursor. A view that is missing is missing: readers say so and never show zero.
@@ -19,6 +19,9 @@ PROGRESS_S = 2.0
 RESULT_OK = "OK"
 RESULT_REPEATED = "REQUEST_REPEATED"
 RESULT_SUPERSEDED = "REQUEST_SUPERSEDED"
+# Event kind -> the field that it sets, of the venue's view (each market has one of its own) and of an account's.
+VENUE_FIELDS = {"market_changed": "market", "venue_changed": "venue", "insurance_changed": "insurance"}
+ACCOUNT_FIELDS = {"account_changed": "account", "account_guards_changed": "guards", "margin_call": "margin_call"}
 
 Hashes = dict[str, dict[str, bytes | None]]
 
@@ -44,13 +47,12 @@ def changes_of(keys: Keys, entries: Iterable[EventsEntry]) -> Changes:
 
 
 def change_apply(keys: Keys, changes: Changes, entry: EventsEntry, event: Event) -> None:
-    """Add one event's change; an event that is neither the configuration's nor an account's changes nothing."""
+    """Add one event's change; an event that is neither the venue's nor an account's changes nothing."""
     body = event.body
     if body is None:
         raise ValueError("not an event")
-    if event.kind in ("market_changed", "venue_changed"):
-        name = f"market:{text_of(body, 'market')}" if event.kind == "market_changed" else "venue"
-        changes.hashes.setdefault(keys.view_venue, {})[name] = orjson.dumps({**body, "seq": entry.seq})
+    if event.kind in VENUE_FIELDS:
+        changes.hashes.setdefault(keys.view_venue, {}).update(venue_fields(event.kind, body, entry))
         return
     account = body.get("account")
     if account is None:
@@ -59,31 +61,64 @@ def change_apply(keys: Keys, changes: Changes, entry: EventsEntry, event: Event)
     if event.kind == "order_response":
         outcome_add(changes, keys.outcome(account_id, request_id(body)), entry, body)
         return
-    fields = view_fields(event.kind, body, entry)
+    view_add(changes, keys.view_account(account_id), entry, view_fields(event.kind, body, entry))
+    if event.kind == "account_opened" and "main" in body:
+        sub: dict[str, bytes | None] = {f"subaccount:{account_id}": b"%d" % integer(body["sub"])}
+        view_add(changes, keys.view_account(integer(body["main"])), entry, sub)
+
+
+def view_add(changes: Changes, key: str, entry: EventsEntry, fields: dict[str, bytes | None]) -> None:
+    """Change the fields of one account's view, if there are any to change."""
     if fields:
-        view = changes.hashes.setdefault(keys.view_account(account_id), {})
+        view = changes.hashes.setdefault(key, {})
         view.update(fields)
         view["seq"] = b"%d" % entry.seq
+
+
+def venue_fields(kind: str, body: dict[str, Any], entry: EventsEntry) -> dict[str, bytes | None]:
+    """Return the field of the venue's view that an event sets: a configuration, or what the insurance fund holds."""
+    stamped = {**body, "seq": entry.seq}
+    if kind == "market_changed":
+        return {f"market:{text_of(body, 'market')}": orjson.dumps(stamped)}
+    if kind == "insurance_changed":
+        text_of(body, "balance")
+        stamped["log_time_us"] = entry.log_time_us
+    return {VENUE_FIELDS[kind]: orjson.dumps(stamped)}
 
 
 def view_fields(kind: str, body: dict[str, Any], entry: EventsEntry) -> dict[str, bytes | None]:
     """Return the fields of the account's view that an event sets or removes."""
     stamped = {**body, "seq": entry.seq}
-    if kind == "account_changed":
+    if kind in ("account_changed", "account_guards_changed", "margin_call"):
         del stamped["e"]
-        return {"account": orjson.dumps({**stamped, "log_time_us": entry.log_time_us})}
+        stamped["log_time_us"] = entry.log_time_us
+        name = ACCOUNT_FIELDS[kind]
+        if "position_id" in body:
+            name += f":{integer(body['position_id'])}"
+        return {name: orjson.dumps(stamped)}
     if kind == "account_market_changed":
-        return {f"leverage:{text_of(body, 'market')}": b"%d" % integer(body["leverage"])}
-    if kind == "position_changed":
-        gone = decimal_is_zero(body["qty"])
-        return {f"position:{integer(body['position_id'])}": None if gone else orjson.dumps(stamped)}
-    if kind == "closed_position":
-        return {f"position:{integer(body['position_id'])}": None}
+        return account_market_fields(body)
+    if kind == "account_opened" and "main" in body:
+        return {"main": b"%d" % integer(body["main"]), "sub": b"%d" % integer(body["sub"])}
+    if kind == "position_changed" and not decimal_is_zero(body["qty"]):
+        return {f"position:{integer(body['position_id'])}": orjson.dumps(stamped)}
+    if kind in ("position_changed", "closed_position"):
+        position_id = integer(body["position_id"])
+        return {f"position:{position_id}": None, f"margin_call:{position_id}": None}
     if kind == "order_changed":
         return {f"order:{integer(body['order_id'])}": orjson.dumps(stamped)}
     if kind == "closed_order":
         return {f"order:{integer(body['order_id'])}": None}
     return {}
+
+
+def account_market_fields(body: dict[str, Any]) -> dict[str, bytes | None]:
+    """Return what an account has set for a market: its leverage, 0 for none, and, since rules 3, its margin mode."""
+    market, leverage = text_of(body, "market"), integer(body["leverage"])
+    fields: dict[str, bytes | None] = {f"leverage:{market}": b"%d" % leverage if leverage else None}
+    if "mode" in body:
+        fields[f"mode:{market}"] = orjson.dumps(text_of(body, "mode"))
+    return fields
 
 
 def outcome_add(changes: Changes, key: str, entry: EventsEntry, response: dict[str, Any]) -> None:

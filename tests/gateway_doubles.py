@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway.secret import Secrets, secrets_of_text
+from persister.views import changes_of, outcome_replaces
 from shared.settings import Settings, settings_read
 from shared.streams import Appended, AppendStatus, Entry, EventsEntry, Keys, StreamsDown, event_id
 
@@ -20,7 +21,15 @@ GENESIS = {
     "venue": VENUE,
     "rules": 1,
     "venue_set": {"starting_balance": "5000", "request_window_ms": 120_000},
-    "markets": [{"market": MARKET, "tick": "0.1", "lot": "0.00001", "leverage_max": 50}],
+    "markets": [
+        {
+            "market": MARKET,
+            "tick": "0.1",
+            "lot": "0.00001",
+            "leverage_max": 50,
+            "tiers": [{"floor": "0", "mmr_ppm": 10_000, "leverage_max": 50}],
+        }
+    ],
 }
 
 
@@ -66,12 +75,26 @@ class Log:
     info = warning = error = exception = _line
 
 
+# Operation -> the event in which it is told.
+SETTINGS = {
+    "leverage_set": "account_market_changed",
+    "margin_mode_set": "account_market_changed",
+    "account_guards_set": "account_guards_changed",
+}
+
+
+def money(account: int, free: str, **more: Any) -> dict[str, Any]:
+    """Return an account_changed."""
+    return {"e": "account_changed", "account": account, "free": free, "reserved": "0.000000", **more}
+
+
 class EngineToy:
     """A scripted engine: opens accounts, fills every order whole, remembers requests; knows no margin."""
 
     def __init__(self) -> None:
         """Start as after genesis."""
         self.owners: dict[str, int] = {}
+        self.mains: dict[int, int] = {}
         self.requests: dict[tuple[int, str], tuple[bytes, int]] = {}
         self.number = 0
 
@@ -97,10 +120,37 @@ class EngineToy:
             # Every order that a batch cancels is unknown here.
             results = ["ORDER_UNKNOWN" if "order_id" in each else "OK" for each in command["commands"]]
             return [response | {"result": "OK", "results": [{"result": result} for result in results]}]
-        if command["op"] == "leverage_set":
-            settings = {"market": command["market"], "leverage": command["leverage"]}
-            return [response | {"result": "OK"}, {"e": "account_market_changed", "account": account, **settings}]
+        if command["op"] in SETTINGS:
+            return [response | {"result": "OK"}, self._setting(command)]
+        if command["op"] == "subaccount_open":
+            return [response | {"result": "OK"}, *self._subaccount_open(account)]
+        if command["op"] == "account_transfer":
+            return [
+                response | {"result": "OK"},
+                *(money(each, "1.000000") for each in (account, command["account_to"])),
+            ]
         return self._fill(response, command)
+
+    def _setting(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Return what an account has set."""
+        kind = SETTINGS[command["op"]]
+        keys = {name: value for name, value in command.items() if name not in ("v", "request_id", "op", "account")}
+        if kind == "account_market_changed":
+            keys = {"market": MARKET, "leverage": 0, "mode": "isolated"} | keys
+        return {
+            "e": kind,
+            "account": command["account"],
+            **{name: keys[name] for name in keys if keys[name] is not None},
+        }
+
+    def _subaccount_open(self, account: int) -> list[dict[str, Any]]:
+        """Return a new account of the same owner."""
+        main, owner = self.mains.get(account, account), f"sub{len(self.owners)}"
+        sub = 1 + list(self.mains.values()).count(main)
+        number = self.owners.setdefault(owner, 100 + len(self.owners))
+        self.mains[number] = main
+        opened = {"e": "account_opened", "account": number, "owner": "0" * 32, "main": main, "sub": sub}
+        return [opened, money(number, "0.000000")]
 
     def _account_open(self, command: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the account of an owner, the same every time."""
@@ -110,7 +160,7 @@ class EngineToy:
         events = [response | {"op": "account_open", "result": "OK"}]
         if not known:
             events.append({"e": "account_opened", "account": account, "owner": command["owner"]})
-            events.append({"e": "account_changed", "account": account, "free": "5000.000000", "reserved": "0.000000"})
+            events.append(money(account, "5000.000000"))
         return events
 
     def _fill(self, response: dict[str, Any], command: dict[str, Any]) -> list[dict[str, Any]]:
@@ -124,7 +174,7 @@ class EngineToy:
             response | {"result": "OK"} | ids,
             fill | {"qty": "0.00100", "fee": "0.030000", "pnl_realised": "0.000000"},
             position | {"leverage": 10, "price_entry": "60000.0", "cost": "60.000000", "margin": "6.000000"},
-            {"e": "account_changed", "account": command["account"], "free": "4993.970000", "reserved": "0.000000"},
+            money(command["account"], "4993.970000"),
             {"e": "trade", "market": MARKET, "price": "60000.0", "qty": "0.00100", "side": "buy"},
             {"e": "fill", "account": 99_999, "market": MARKET, "order_id": 7},
         ]
@@ -169,23 +219,19 @@ class FakeStreams:
         previous = event_id(self.events[-1].seq, self.events[-1].chunk) if self.events else b""
         self.events.append(events_entry(seq, events, previous, self.clock.us))
         self.applied.set()
-        for event in events:
-            self.view_write(seq, event)
+        self.view_write(self.events[-1])
         self.values[self.keys.views_cursor] = f"{seq}-0".encode()
 
-    def view_write(self, seq: int, event: dict[str, Any]) -> None:
-        """Keep the account views and outcomes."""
-        view = self.hashes.setdefault(self.keys.view_account(event.get("account", 0)), {})
-        if event["e"] == "account_changed":
-            view["account"] = orjson.dumps(event | {"seq": seq, "log_time_us": self.clock.us})
-        elif event["e"] == "account_market_changed":
-            view[f"leverage:{event['market']}"] = b"%d" % event["leverage"]
-        elif event["e"] == "position_changed":
-            view[f"position:{event['position_id']}"] = orjson.dumps(event | {"seq": seq})
-        elif event["e"] == "order_response" and event["result"] != "REQUEST_REPEATED":
-            stored = {"seq": seq, "log_time_us": self.clock.us, "response": event}
-            self.values[self.keys.outcome(event["account"], event["request_id"])] = orjson.dumps(stored)
-        view["seq"] = str(seq).encode()
+    def view_write(self, entry: EventsEntry) -> None:
+        """Keep views and outcomes as the view reader does."""
+        changes = changes_of(self.keys, [entry])
+        for key, fields in changes.hashes.items():
+            view = self.hashes.setdefault(key, {})
+            for name, value in fields.items():
+                view.pop(name, None) if value is None else view.update({name: value})
+        for key, outcome in changes.outcomes.items():
+            if outcome_replaces(self.values.get(key), outcome):
+                self.values[key] = outcome
 
     def _check(self) -> None:
         """Fail while down."""
@@ -269,6 +315,8 @@ class FakeStreams:
             if command[0] == "GET":
                 replies.append(self.values.get(command[1]))
                 queued.append(replies[-1])
+            elif command[0] == "HGET":
+                replies.append(self.hashes.get(command[1], {}).get(command[2]))
             elif command[0] == "HGETALL":
                 pairs = self.hashes.get(command[1], {}).items()
                 replies.append([part for name, value in pairs for part in (name.encode(), value)])

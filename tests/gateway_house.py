@@ -27,6 +27,7 @@ class FakeDatabase:
         self.links: dict[bytes, dict[str, Any]] = {}
         self.sessions: dict[Any, dict[str, Any]] = {}
         self.closed: list[dict[str, Any]] = []
+        self.liquidations: list[dict[str, Any]] = []
         self.history_seq = 0
         self.refused: dict[str, Any] | None = None
         self.down = False
@@ -58,11 +59,15 @@ class FakeDatabase:
         return 1
 
     async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
-        """Return closed orders."""
+        """Return closed orders, or a market's liquidations."""
         self._check()
-        assert query == history.ORDERS_SELECT
-        _venue, account_id, market, seq, position, limit = arguments
-        rows = [row for row in self.closed if row["account_id"] == account_id and market in (None, row["market"])]
+        if query == history.LIQUIDATIONS_SELECT:
+            _venue, market, seq, position, limit = arguments
+            rows = [row for row in self.liquidations if row["data"]["market"] == market]
+        else:
+            assert query == history.ORDERS_SELECT
+            _venue, account_id, market, seq, position, limit = arguments
+            rows = [row for row in self.closed if row["account_id"] == account_id and market in (None, row["market"])]
         if seq is not None:
             rows = [row for row in rows if (row["seq"], row["position"]) < (seq, position)]
         return sorted(rows, key=lambda row: (row["seq"], row["position"]), reverse=True)[:limit]

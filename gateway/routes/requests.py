@@ -20,7 +20,7 @@ async def request_show(call: Call) -> Response:
     ts_us = ts_read(call.query("ts").get("ts"))
     cursor: Position | None = None
     for request_id in request_ids_of_path(call.request.path_params["request_id"]):
-        read = await call.desk.views.outcome(call.session.account_id, request_id)
+        read = await call.desk.views.outcome(call.account_id, request_id)
         # The older cursor counts: what was absent then is all that is certain of both names.
         cursor = read.cursor if cursor is None else min(cursor, read.cursor)
         call.request_id = request_id

@@ -34,8 +34,12 @@ positions_close_all = of_body(schemas.POSITIONS_CLOSE_ALL)
 position_reverse = of_body(schemas.POSITION_REVERSE)
 margin_change = of_body(schemas.MARGIN_CHANGE)
 leverage_set = of_body(schemas.LEVERAGE_SET)
+margin_mode_set = of_body(schemas.MARGIN_MODE_SET)
 deadman_set = of_body(schemas.DEADMAN_SET)
 account_reset = of_body(schemas.ACCOUNT_RESET)
+account_guards_set = of_body(schemas.ACCOUNT_GUARDS_SET)
+subaccount_open = of_body(schemas.SUBACCOUNT_OPEN)
+account_transfer = of_body(schemas.ACCOUNT_TRANSFER)
 
 
 async def order_amend(call: Call) -> Response:
@@ -82,12 +86,12 @@ async def amend(call: Call, named: dict[str, Any]) -> Response:
 
 
 async def send(call: Call, operation: Operation, body: dict[str, Any]) -> Response:
-    """Return the answer to one operation of the caller's account."""
+    """Return the answer to one operation of the account that the caller acts for."""
     ts_us = call.ts_us()
     key = call.key()
     fields = schemas.operation_read(operation, body)
     name = fields.get("client_order_id") if operation.op in schemas.OPS_NAMED else None
     request_id = key or (request_id_of_order(operation.op, name) if name else request_id_fresh(ts_us))
     call.request_id = request_id
-    instruction = Instruction(call.session.account_id, request_id, operation.op, ts_us, fields)
+    instruction = Instruction(call.account_id, request_id, operation.op, ts_us, fields)
     return outcome_answer(call, instruction, await call.desk.room.send(instruction))

@@ -101,6 +101,30 @@ def test_the_whole_way(tmp_path: Path, redis_url: str, database_url: str) -> Non
     asyncio.run(scenario())
 
 
+def test_a_subaccount_on_two_gateways(tmp_path: Path, redis_url: str, database_url: str) -> None:
+    """An account opened through one gateway is acted for through another at once; a stranger's session is refused."""
+
+    async def scenario() -> None:
+        async with (
+            house(tmp_path, redis_url, database_url) as (_venue, one),
+            LiveGateway(tmp_path, redis_url, one.parts.database) as two,
+        ):
+            caller, stranger = await one.sign_in(), await one.sign_in("bob@example.com")
+            for _ in range(5):
+                opened = await one.client.post("/api/v1/account/subaccounts", json={}, headers=caller)
+                query = {"account": str(opened.json()["subaccount"]["account_id"])}
+                answers = [
+                    await two.client.post(ORDER, json=BUY, params=query, headers=who) for who in (caller, stranger)
+                ]
+                assert [answer.status_code for answer in answers] == [200, 400]
+            account = (await two.client.get("/api/v1/account", headers=caller)).json()
+            assert [row["sub"] for row in account["subaccounts"]] == [1, 2, 3, 4, 5]
+            feed = await two.client.get(f"/api/v1/market/{MARKET}/liquidations")
+            assert (feed.status_code, feed.json()["items"]) == (200, [])
+
+    asyncio.run(scenario())
+
+
 def test_one_link_among_fifty_on_two_gateways(tmp_path: Path, redis_url: str, database_url: str) -> None:
     """Fifty at once with one link, through two gateways, open one session; the other gateway sees a revocation."""
 

@@ -118,6 +118,53 @@ def test_view_follows_the_account(redis_url: str, streams: Streams) -> None:
     asyncio.run(scene())
 
 
+def test_view_holds_what_an_owner_has_chosen(redis_url: str, streams: Streams) -> None:
+    """Mode, guards, whose sub-account it is and the newest margin calls stand in the view; the fund in the venue's."""
+    chain, market = Chain(), {"market": "BTC_USDC_PERP"}
+    sums = {"equity": "1.000000", "margin_maintenance": "0.900000"}
+    opened = {"e": "account_opened", "account": 105, "owner": "0" * 32, "main": 101, "sub": 1}
+    call = {"e": "margin_call", "account": 101}
+    events.publish(
+        streams,
+        [
+            chain.entry(
+                1, {"e": "account_market_changed", "account": 101, **market, "leverage": 7, "mode": "isolated"}
+            ),
+            chain.entry(2, {"e": "account_market_changed", "account": 101, **market, "leverage": 0, "mode": "cross"}),
+            chain.entry(3, {"e": "account_guards_changed", "account": 101, "leverage_max": 5, "stp": "cancel_both"}),
+            chain.entry(4, {"e": "account_guards_changed", "account": 101, "leverage_max": 5}),
+            chain.entry(5, events.response(101, REQUEST, "OK"), opened, events.account_changed(105, "0.000000")),
+            chain.entry(6, {**call, "mode": "cross", **sums}, {**call, **market, "position_id": 8, **sums}),
+            chain.entry(7, {**call, **market, "position_id": 9, **sums}, events.closed_position(101, 8)),
+            chain.entry(8, {**call, **market, "position_id": 10, **sums}, events.position_changed(101, 10, "0")),
+            chain.entry(9, {"e": "insurance_changed", "balance": "5.000000"}),
+            chain.entry(10, {"e": "adl", "account": 101, **market}, {"e": "liquidation", "account": 101, **market}),
+        ],
+    )
+
+    async def scene() -> None:
+        async with place(redis_url) as here:
+            await here.reaches(10)
+            told = {"account": 101, "seq": 6, "log_time_us": 6_000_000}
+            assert await here.view(101) == {
+                "mode:BTC_USDC_PERP": "cross",
+                "guards": {"account": 101, "leverage_max": 5, "seq": 4, "log_time_us": 4_000_000},
+                "subaccount:105": 1,
+                "margin_call": {**told, "mode": "cross", **sums},
+                "margin_call:9": {**told, **market, "position_id": 9, **sums, "seq": 7, "log_time_us": 7_000_000},
+                "seq": 8,
+            }
+            sub = await here.view(105)
+            assert (sub["main"], sub["sub"], sub["seq"], sub["account"]["free"]) == (101, 1, 5, "0.000000")
+            stored = await here.streams.hash_read(KEYS.view_venue)
+            assert orjson.loads(stored["insurance"]) == {
+                "e": "insurance_changed", "balance": "5.000000", "seq": 9, "log_time_us": 9_000_000,
+            }  # fmt: skip
+            assert not here.log.named("view_event_unusable")
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize(
     ("results", "kept"),
     [
@@ -270,6 +317,8 @@ def test_unusable_events_are_passed(redis_url: str, streams: Streams) -> None:
         None, 5, {}, {"e": 1}, {"e": "order_changed", "account": 101}, {"e": "order_changed", "account": "101"},
         {"e": "position_changed", "account": 101, "position_id": 1, "qty": 5}, events.order_changed(101, 1.5),
         events.response(101, None, "OK"), events.response(101, REQUEST, None),
+        {"e": "margin_call", "account": 101, "position_id": "8"}, {"e": "insurance_changed", "balance": 5},
+        {"e": "account_opened", "account": 105, "main": 101}, {"e": "account_guards_changed", "account": None},
         {"e": "something_new", "account": 101, "x": 1}, {"e": "trade", "market": "X"},
     ]  # fmt: skip
     chain = Chain()
@@ -280,7 +329,7 @@ def test_unusable_events_are_passed(redis_url: str, streams: Streams) -> None:
         async with place(redis_url) as here:
             await here.reaches(3)
             assert sorted(await here.view(101)) == ["account", "order:4", "seq"]
-            assert len(here.log.named("view_event_unusable")) == len(bad) - 2 + 1
+            assert len(here.log.named("view_event_unusable")) == len(bad) - 3 + 1
 
     asyncio.run(scene())
 
