@@ -2,7 +2,8 @@
 What the core and the snapshot cost: `scripts/bench core|snapshot`; fixed seeds, medians, one JSON line for a history.
 
 Question of `core`: does a tick that fires nothing cost the same whatever rests, what do opens and closes cost, and
-orders upon a book; with `--peers`, what do other engines make of the same streams in the same run?
+orders upon a book, and cross accounts in a fall; with `--peers`, what do other engines make of the same streams in the
+same run?
 Question of `snapshot`: how long does the hot thread stand still, and how soon is the state durable?
 """
 
@@ -23,12 +24,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from scripts import bench_book, bench_ratios, bench_triggers, bench_venue
+from scripts import bench_book, bench_cross, bench_ratios, bench_triggers, bench_venue
 
 QUIET_TICKS = 20_000
 REPEATS = 7
 RESTING = (0, 1_000, 100_000, 1_000_000)
 BOOK = 100_000
+CROSS = 100_000
 OPERATIONS = 200_000
 console = Console(stderr=True)
 
@@ -60,13 +62,16 @@ def bench() -> None:
     "--resting", default=",".join(map(str, RESTING)), show_default=True, help="Resting triggers, one venue each."
 )
 @click.option("--book", default=BOOK, show_default=True, help="Resting orders of the book; 0 leaves it out.")
+@click.option("--cross", default=CROSS, show_default=True, help="Accounts with cross positions; 0 leaves them out.")
 @click.option("--operations", default=OPERATIONS, show_default=True, help="Orders and cancels upon the book.")
 @click.option("--repeats", default=REPEATS, show_default=True, help="Runs of which the median is shown.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Compile everything once into an empty cache.")
 @click.option("--peers", is_flag=True, help="Install other engines in throw-away environments and run them as well.")
 @click.option("--peer-seconds", default=5.0, show_default=True, help="Longest run of a peer on one part of a stream.")
-def core(resting: str, book: int, operations: int, repeats: int, cold: bool, peers: bool, peer_seconds: float) -> None:
-    """Quotes past resting triggers, opens and closes, orders upon a book, cold compile time; other engines beside."""
+def core(
+    resting: str, book: int, cross: int, operations: int, repeats: int, cold: bool, peers: bool, peer_seconds: float
+) -> None:
+    """Quotes past resting triggers and cross accounts, opens and closes, a book, cold compile time; other engines."""
     sizes = [int(size) for size in resting.split(",")]
     figures, table = _positions(sizes, repeats)
     tables = [table]
@@ -78,6 +83,9 @@ def core(resting: str, book: int, operations: int, repeats: int, cold: bool, pee
         )
     figures["triggers"], table = bench_triggers.measure([size for size in sizes if size], QUIET_TICKS, repeats, console)
     tables.append(table)
+    if cross:
+        figures["cross"], table = bench_cross.measure(cross, QUIET_TICKS, repeats, console)
+        tables.append(table)
     workloads = bench_ratios.Workloads(operations, repeats)
     if book:
         figures["book"], table = bench_book.table_of(workloads.book(book))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scripts import bench_book, bench_streams
+from scripts.bench_cross import BIDS, MARKETS, CrossVenue
 from scripts.bench_triggers import KINDS, TriggerVenue
 
 
@@ -25,3 +26,13 @@ def test_quiet_quotes_fire_nothing(kind: str) -> None:
     venue.quote(np.array(bench_streams.quotes(20)))
     if kind == "trailing":
         venue.climb(20)
+
+
+def test_a_fall_looks_at_few() -> None:
+    """Quiet quotes come near nobody; a fall by a tenth fires nothing and looks at an account a few times."""
+    venue = CrossVenue(20)
+    venue.quiet(50)
+    before = venue.evaluations()
+    venue.quote(MARKETS[0], -np.arange(1, 51) * (BIDS[MARKETS[0]] // 500))
+    assert 0 < venue.evaluations() - before <= 4 * venue.accounts
+    assert venue.scan_seconds() > 0
