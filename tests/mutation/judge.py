@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-MEMORY_MAX_BYTES = 8 << 30
+MEMORY_MAX_BYTES = 20 << 30  # of addresses: each empty state takes one and a half GiB of them, and little memory
 
 
 class Hang(BaseException):
