@@ -202,7 +202,7 @@ def test_a_deleveraging_reaches_views_and_history() -> None:
     view = desk.hashes[KEYS.view_account(100)]
     [call] = [orjson.loads(text) for name, text in view.items() if name.startswith("margin_call:")]
     assert (call["mode"], call["equity"], call["price_mark"]) == ("isolated", "110.000000", "961")
-    desk.mark(NAMES[0], "955")
+    desk.mark(NAMES[0], "945")  # a gap: the fund pays, down to the mark
     assert not [name for name in view if name.startswith(("margin_call:", "position:"))]
     assert orjson.loads(desk.hashes[KEYS.view_venue]["insurance"])["balance"] == "12.000000"
     [liquidation], [asked] = desk.rows["liquidation"], desk.rows["adl"]
