@@ -1,5 +1,5 @@
 """
-The JSON of the events about the venue and its markets: configurations, funding as a whole, candles; pure.
+The JSON of the events about the venue and its markets: configurations, funding, the insurance fund, candles; pure.
 """
 
 from shared import records as r
