@@ -8,7 +8,8 @@ from typing import Any
 
 from shared import records as r
 from shared import units
-from shared.codes import RULES_VERSION, Liquidity
+from shared.codes import Liquidity
+from shared.rules import RULES_VERSION
 from shared.wire_rows import PRINTABLE, Row
 
 STEP_E12_MAX = 10**15  # of a tick and of a lot

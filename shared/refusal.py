@@ -13,8 +13,15 @@ import orjson
 
 REFUSAL_FILE = "refused.json"
 EXIT_REFUSED = 78
+EXIT_BORDER = 79  # an engine that gave way to a build of newer rules; lasting, as a refusal is
 REFUSAL_INSERT = "INSERT INTO refusals (venue, process, reason) VALUES ($1, $2, $3)"
 REFUSAL_SELECT = "SELECT reason FROM refusals WHERE venue = $1 ORDER BY at DESC LIMIT 1"
+
+WAY_OUT = (
+    "Stop every process of this venue (Ctrl-C in ./scripts/run), then: ./scripts/tidemark log restore --dry-run shows"
+    " what it would bring back from the archive, without --dry-run it does it and removes the refusal ({file}, {key},"
+    " the row in `refusals`). ./scripts/tidemark reset ends this venue instead, and the next start founds a new one."
+)
 
 
 class Refusal(Exception):
@@ -23,6 +30,10 @@ class Refusal(Exception):
     def __init__(self, text: str, **numbers: Any) -> None:
         super().__init__(text)
         self.reason: dict[str, Any] = {"text": text, **numbers}
+
+
+class LogRestored(Exception):
+    """`tidemark log restore` ran while this process slept: what it remembers may be what was lost; start it again."""
 
 
 class RefusalStands(Exception):

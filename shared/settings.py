@@ -33,6 +33,11 @@ NAMES = {
     "TIDEMARK_RESPONSE_TIMEOUT": "response_timeout_s",
     "TIDEMARK_RATE_FACTOR": "rate_limit_factor",
     "TIDEMARK_LOG_LEVEL": "log_level",
+    "TIDEMARK_ARCHIVE_DIR": "archive_dir",
+    "TIDEMARK_TRIM": "trim",
+    "TIDEMARK_KEEP_KEYFRAMES_S": "keep_keyframes_s",
+    "TIDEMARK_KEEP_EVENTS_S": "keep_events_s",
+    "TIDEMARK_METRICS_TOKEN": "metrics_token",
 }
 # Read by the start scripts and by the compiler's cache, never by a process's own code.
 NAMES_ELSEWHERE = frozenset({"TIDEMARK_VENV", "TIDEMARK_KERNEL_CACHE", "TIDEMARK_BOOTSTRAPPED"})
@@ -64,6 +69,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     response_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
     rate_limit_factor: Annotated[int, msgspec.Meta(ge=1)] = 1  # every rate limit times this
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    archive_dir: Path = Path()  # the log as files, for ever; empty: <data_dir>/archive
+    trim: Literal["on", "off"] = "on"  # whether the streams lose what archive, snapshots and readers have
+    keep_keyframes_s: Annotated[float, msgspec.Meta(ge=0)] = 600.0  # the log keeps what follows a keyframe this young
+    keep_events_s: Annotated[float, msgspec.Meta(ge=0)] = 3600.0  # of log time, for clients that resume
+    metrics_token: str = ""  # who bears it may read /metrics from anywhere; empty: loopback alone
 
 
 def settings_read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -81,7 +91,7 @@ def settings_read(environment: Mapping[str, str] | None = None) -> Settings:
             continue
         if field in ("cors_origins", "markets", "proxies"):
             values[field] = [part.strip() for part in text.split(",") if part.strip()]
-        elif field not in ("data_dir", "secret_file"):
+        elif field not in ("data_dir", "secret_file", "archive_dir"):
             values[field] = text
     try:
         settings = msgspec.convert(values, Settings, strict=False)
@@ -96,6 +106,7 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
     """Return the settings with the fields filled that follow from others."""
     data_dir = Path(source.get("TIDEMARK_DATA") or settings.data_dir).expanduser().absolute()
     secret = source.get("TIDEMARK_SECRET_FILE")
+    archive = source.get("TIDEMARK_ARCHIVE_DIR")
     if not settings.markets or len(set(settings.markets)) != len(settings.markets):
         raise SettingsError("TIDEMARK_MARKETS must name each market once.")
     for proxy in settings.proxies:
@@ -106,6 +117,7 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
     return msgspec.structs.replace(
         settings,
         data_dir=data_dir,
+        archive_dir=Path(archive).expanduser().absolute() if archive else data_dir / "archive",
         secret_file=Path(secret).expanduser().absolute() if secret else data_dir / "secret",
         base_url=(settings.base_url or f"http://127.0.0.1:{settings.port}").rstrip("/"),
     )

@@ -74,21 +74,33 @@ class EventsEntry(NamedTuple):
 
 
 class Keys:
-    """All keys of one venue; the venue is their hash tag."""
+    """All keys of one venue; the venue is their hash tag. A generation of views above 0 has names of its own."""
 
-    def __init__(self, venue: str) -> None:
+    def __init__(self, venue: str, generation: int = 0) -> None:
         self.venue = venue
+        self.generation = generation
         self.prefix = f"{{{venue}}}:"
+        mark = f"g{generation}:" if generation else ""
+        tail = f":g{generation}" if generation else ""
         self.log = self.prefix + "log"
         self.events = self.prefix + "events"
+        self.log_new = self.log + ":new"  # only while `tidemark log restore` builds them
+        self.events_new = self.events + ":new"
+        self.restores = self.prefix + "restores"  # how often the log was restored; absent means never
+        self.engines_wanted = self.prefix + "engines_wanted"  # how many the supervisor keeps up
+        self.views_generation = self.prefix + "views_generation"
+        self.views_numbers = self.prefix + "views_numbers"  # the newest number ever given to a generation
+        self.views_rebuild = self.prefix + "views_rebuild"  # asks the view reader for a new generation
         self.markets_channel = self.prefix + "markets"
         self.views_channel = self.prefix + "views"
-        self.views_cursor = self.prefix + "views_cursor"
-        self.views_witness = self.prefix + "views_witness"
+        self.views_cursor = self.prefix + "views_cursor" + tail
+        self.views_witness = self.prefix + "views_witness" + tail
         self.refused = self.prefix + "refused"
         self.leader = self.prefix + "leader"
-        self.view_account_pattern = self.prefix + "view:account:*"
-        self.view_venue = self.prefix + "view:venue"
+        self.processes = self.prefix + "processes"  # a hash: the names under which heartbeats were written
+        self.view_account_prefix = f"{self.prefix}view:{mark}account:"
+        self.view_account_pattern = self.view_account_prefix + "*"
+        self.view_venue = f"{self.prefix}view:{mark}venue"
 
     def view_market(self, market: str) -> str:
         """Return the key of a market's view."""
@@ -96,7 +108,7 @@ class Keys:
 
     def view_account(self, account_id: int) -> str:
         """Return the key of an account's view."""
-        return f"{self.prefix}view:account:{account_id}"
+        return f"{self.view_account_prefix}{account_id}"
 
     def outcome(self, account_id: int, request_id: str) -> str:
         """Return the key of the outcome of one instruction."""
@@ -105,6 +117,24 @@ class Keys:
     def process(self, name: str) -> str:
         """Return the key of a process's heartbeat."""
         return f"{self.prefix}process:{name}"
+
+
+def follows(last_seq: int, entry: Entry) -> bool:
+    """
+    Return whether an entry may stand right after `last_seq`: the next number, or `restored` naming what lies between.
+
+    The only gap that any reader of the log may step over; every other is refused.
+    """
+    if entry.seq == last_seq + 1:
+        return True
+    if entry.seq <= last_seq or len(entry.fields) != 2 or entry.fields[1][0] != b"restored":
+        return False
+    return entry.fields[1][1] == restored_body(last_seq + 1, entry.seq - 1)
+
+
+def restored_body(first_lost: int, last_lost: int) -> bytes:
+    """Return the body of the one entry that states which numbers nobody holds and nobody uses again."""
+    return b'{"first_lost":%d,"last_lost":%d}' % (first_lost, last_lost)
 
 
 def log_id(seq: int) -> bytes:
