@@ -44,6 +44,8 @@ class Request(NamedTuple):
     settles: bool = False  # shows the caller where the events stand
     block_ms: int = 0  # how long the server may rightly stay silent
     deadline_s: float = math.inf  # of the monotonic clock: not sent later, and a question not waited for longer
+    guarded: bool = False  # not sent on a connection whose server nobody has looked at
+    raw: bool = False  # one question whose answer may come as its bytes, where the transport can
 
 
 @dataclass
@@ -112,6 +114,11 @@ class Client:
         """Raise when a connection was lost and nobody has looked at the streams since."""
         if request.settled and not self.settled:
             raise StreamsDown("the connection was lost: read the events' tip before publishing again")
+
+    def guarded_check(self, link: Link, request: Request) -> None:
+        """Raise when the connection came up after the last look: its server may be another one."""
+        if request.guarded and not link.run_id:
+            raise StreamsDown("the connection is new, and its server was not looked at")
 
 
 def expect(reply: Any) -> Any:

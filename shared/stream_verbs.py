@@ -38,6 +38,7 @@ from shared.stream_keys import (
     seq_chunk_of_event_id,
     seq_of_log_id,
 )
+from shared.stream_raw import RawEntries, entries_of
 
 DUPLICATE_TEXT = "equal or smaller than"
 MULTI: Command = ["MULTI"]
@@ -65,6 +66,12 @@ def venue_set(talk: Talk, venue_id: str) -> Conversation[bool]:
     """Name the live venue; False when one is named already."""
     [answer] = yield from ask(["SET", VENUE_POINTER, venue_id, "NX"], writes=True)
     return answer is not None
+
+
+def restores(talk: Talk, keys: Keys) -> Conversation[int]:
+    """Return how often the venue's log was restored; who remembers what came before starts again when this moves."""
+    [count] = yield from ask(["GET", keys.restores])
+    return int(count) if count is not None and count.isdigit() else 0
 
 
 def server_info(talk: Talk) -> Conversation[dict[str, Any]]:
@@ -124,7 +131,7 @@ def append_guarded(
         ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
     ]
     try:
-        replies = yield from transaction(commands, deadline_s=deadline_s)
+        replies = yield from transaction(commands, deadline_s=deadline_s, guarded=True)
     except StreamsDown:
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     except StreamsUnknown:
@@ -173,10 +180,37 @@ def read_log(
     return [Entry(seq_of_log_id(row[0]), pairs(row[1])) for row in rows]
 
 
+def read_log_raw(
+    talk: Talk, keys: Keys, after_seq: int, count: int, block_ms: int | None = None
+) -> Conversation[RawEntries | list[Entry]]:
+    """Return what `read_log` does, as the answer's bytes where the transport can give them."""
+    request = read_request(keys.log, log_id(after_seq), count, block_ms)
+    [reply] = yield request._replace(raw=True)
+    expect(reply)
+    if not isinstance(reply, bytes):
+        return [Entry(seq_of_log_id(row[0]), pairs(row[1])) for row in (reply[0][1] if reply else [])]
+    entries = entries_of(reply, keys.log)
+    if entries is None:
+        raise StreamsDown("the server answered something that is no list of entries")
+    return entries
+
+
 def range_log(talk: Talk, keys: Keys, first_seq: int, last_seq: int, count: int) -> Conversation[list[Entry]]:
     """Return up to `count` entries from first_seq to last_seq, both included."""
     [rows] = yield from ask(["XRANGE", keys.log, log_id(first_seq), log_id(last_seq), "COUNT", count])
     return [Entry(seq_of_log_id(row[0]), pairs(row[1])) for row in rows]
+
+
+def log_entries(talk: Talk, keys: Keys, seqs: Sequence[int]) -> Conversation[dict[int, Entry]]:
+    """Return those of the named entries that the log holds."""
+    found = {}
+    commands: list[Command] = [["XRANGE", keys.log, log_id(seq), log_id(seq), "COUNT", 1] for seq in seqs]
+    if commands:
+        replies = yield from ask(*commands)
+        for seq, rows in zip(seqs, replies, strict=True):
+            if rows:
+                found[seq] = Entry(seq, pairs(rows[0][1]))
+    return found
 
 
 def log_tip(talk: Talk, keys: Keys) -> Conversation[int]:
@@ -255,14 +289,16 @@ def events_first(talk: Talk, keys: Keys) -> Conversation[tuple[int, int]]:
 
 
 def transaction(
-    commands: Sequence[Command], settled: bool = False, deadline_s: float = math.inf
+    commands: Sequence[Command], settled: bool = False, deadline_s: float = math.inf, guarded: bool = False
 ) -> Conversation[list[Any]]:
     """Return each command's reply from one MULTI/EXEC, the same error for all when it was refused as a whole."""
-    if len(commands) == 1:
-        return (yield Request(commands, writes=True, settled=settled, deadline_s=deadline_s))
     if not commands:
         return []
-    replies = yield Request([MULTI, *commands, EXEC], writes=True, settled=settled, deadline_s=deadline_s)
+    alone = len(commands) == 1
+    sent = commands if alone else [MULTI, *commands, EXEC]
+    replies = yield Request(sent, writes=True, settled=settled, deadline_s=deadline_s, guarded=guarded)
+    if alone:
+        return replies
     results = replies[-1]
     if not isinstance(results, ServerError):
         return results
@@ -271,10 +307,15 @@ def transaction(
     return [cause] * len(commands)
 
 
-def read_after(key: str, after: bytes, count: int, block_ms: int | None) -> Conversation[list[Any]]:
-    """Return the raw entries that follow an id; waits up to block_ms for the first."""
+def read_request(key: str, after: bytes, count: int, block_ms: int | None) -> Request:
+    """Return the question for the entries that follow an id; it waits up to block_ms for the first."""
     blocking: list[Argument] = ["BLOCK", block_ms] if block_ms else []
-    [reply] = yield Request([["XREAD", "COUNT", count, *blocking, "STREAMS", key, after]], block_ms=block_ms or 0)
+    return Request([["XREAD", "COUNT", count, *blocking, "STREAMS", key, after]], block_ms=block_ms or 0)
+
+
+def read_after(key: str, after: bytes, count: int, block_ms: int | None) -> Conversation[list[Any]]:
+    """Return the entries that follow an id as the server gives them; waits up to block_ms for the first."""
+    [reply] = yield read_request(key, after, count, block_ms)
     expect(reply)
     return reply[0][1] if reply else []
 

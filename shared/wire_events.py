@@ -84,7 +84,8 @@ class Encoder:
         for chunk, at in enumerate(range(0, len(events), EVENTS_CHUNK)):
             part = events[at : at + EVENTS_CHUNK]
             data = "[" + ",".join([self._event(event) for event in part]) + "]"
-            ids = sorted({event[ACCOUNT] for event in part if event[KIND] in _OF_ACCOUNT} - set(range(ACCOUNT_FIRST)))
+            named = {event[ACCOUNT] for event in part if event[KIND] in _OF_ACCOUNT}
+            ids = sorted(account for account in named if account >= ACCOUNT_FIRST)
             last_seq, last_chunk = self._last
             previous = b"%d-%d" % (EVENTS_BASE + last_seq, last_chunk) if last_seq else b"0-0"
             touched = ",".join(map(str, ids)).encode()
