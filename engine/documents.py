@@ -23,6 +23,7 @@ else:
 FORMAT_VERSION = 1
 ZSTD_LEVEL = 1
 FILE_NAME = re.compile(r"snapshot-([0-9]{1,18})\.json")
+BORDER_NAME = re.compile(r"border-([0-9]{1,18})\.json")  # where newer rules begin; never removed
 FILES_KEPT = 3
 
 
@@ -89,13 +90,18 @@ def file_path(folder: Path, seq: int) -> Path:
     return folder / f"snapshot-{seq}.json"
 
 
-def files_list(folder: Path) -> list[tuple[int, Path]]:
-    """Return seq and path of the snapshot files, the newest first."""
+def border_path(folder: Path, seq: int) -> Path:
+    """Return the path of the border snapshot at this seq."""
+    return folder / f"border-{seq}.json"
+
+
+def files_list(folder: Path, name: re.Pattern[str] = FILE_NAME) -> list[tuple[int, Path]]:
+    """Return seq and path of the snapshot files, or of those with another kind of name, the newest first."""
     if not folder.is_dir():
         return []
     found = []
     for path in folder.iterdir():
-        match = FILE_NAME.fullmatch(path.name)
+        match = name.fullmatch(path.name)
         if match:
             found.append((int(match[1]), path))
     return sorted(found, reverse=True)

@@ -20,8 +20,9 @@ from shared.streams import Keys, StreamsError
 VENUE_LENGTH = 10
 WAIT_S = 0.5
 NEW_LIFE = (
-    "If the data of Redis was moved or replaced, stop everything and bring it back. To begin a new life, use a new"
-    " folder and a new database: ./scripts/run --data FOLDER."
+    "If the data of Redis was moved or replaced, stop everything and bring it back; if it is lost, ./scripts/tidemark"
+    " log restore builds it again from the archive. ./scripts/tidemark reset ends this venue: the next start founds a"
+    " new one."
 )
 
 
@@ -47,6 +48,8 @@ class Founder:
         genesis_of: Callable[[str], Any],
         clock: Any,
         log: Any,
+        name: Callable[[], str] | None = None,
+        archived: Callable[[], list[str]] = list,
     ) -> None:
         self.streams = streams
         self.store = store
@@ -54,6 +57,8 @@ class Founder:
         self.genesis_of = genesis_of  # venue -> the body of its genesis
         self.clock = clock
         self.log = log
+        self.name = name or venue_random  # of a venue that is founded
+        self.archived = archived  # the venues of which the archive holds entries
 
     def find(self) -> Found:
         """Return the venue; waits for Redis, and for Postgres when there is something to found, saying so."""
@@ -72,9 +77,16 @@ class Founder:
         """Return the venue after row, genesis and pointer are there, by our hand or another's."""
         files = files_list(self.folder)
         time_us = self.clock.now_us()
-        venue, known = ("", []) if files else self.store.venue_found(venue_random(), time_us)
-        if files or known:
+        archived = self.archived()
+        if archived:
+            archived = sorted(set(archived) - set(self.store.venues_ended()))
+        venue, known = ("", []) if files or archived else self.store.venue_found(self.name(), time_us)
+        if files or archived or known:
+            named = self.streams.venue()
+            if named is not None:
+                return Found(named, False)  # founded by another engine while we asked
             places = [f"{len(files)} snapshot files in {self.folder}"] if files else []
+            places += [f"the archived log of the venue {venue}" for venue in archived]
             places += [f"snapshots of the venue {venue} in Postgres" for venue in known]
             raise FoundingImpossible(f"Redis names no venue, but there are {' and '.join(places)}. {NEW_LIFE}")
         body = orjson.dumps(self.genesis_of(venue))

@@ -6,17 +6,19 @@ stream. The only rule of its own is that numbers have no gaps.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engine import core
 from engine.documents import DocumentUnreadable
+from engine.log_reply import LogReply
 from engine.witness import gap_refusal
 from shared import units, wire
 from shared.codes import BatchStatus
-from shared.streams import log_digest
+from shared.stream_keys import follows, log_digest
 from shared.wire_events import Encoder
 
-BATCH_MAX = 1_000
+BATCH_MAX = 4_000
 CHECKPOINT_NONE = (0, "", "")
 
 
@@ -51,7 +53,7 @@ class Machine:
         self.batch = wire.Batch(capacity)
         self.encoder = Encoder(core.markets_of(self.states), core.header(self.states)["events_last"])
         self.checkpoint = CHECKPOINT_NONE
-        self.entries: list[Any] = []
+        self.entries: Sequence[Any] = []
         self.applied_count = 0  # of the batch
         self.seq = self.header().seq
         self.last_entry: Any = None  # the entry `seq`; None before the first batch
@@ -66,13 +68,20 @@ class Machine:
         """Return the digest of the entry applied last; empty when none was applied since the start."""
         return log_digest(self.last_entry).hex() if self.last_entry is not None else ""
 
-    def load(self, entries: list[Any]) -> None:
+    def load(self, entries: Sequence[Any]) -> None:
         """Take as many entries as the batch holds; raises Refusal when their numbers do not go on without a gap."""
         assert self.applied_count == len(self.entries), "the batch before was not applied to its end"
         self.batch.clear()
+        if isinstance(entries, LogReply):
+            filled = entries.batch_fill(self.batch, self.seq)
+            if filled.gap is not None:
+                raise gap_refusal(*filled.gap)
+            self.tick_seq = filled.tick_seq or self.tick_seq
+            self.entries, self.applied_count = entries, 0
+            return
         seq = self.seq
         for entry in entries:
-            if entry.seq != seq + 1:
+            if entry.seq != seq + 1 and not follows(seq, entry):
                 raise gap_refusal(seq, entry.seq)
             seq = entry.seq
             self.batch.add(seq, entry.fields)

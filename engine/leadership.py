@@ -6,6 +6,7 @@ tries; a false promotion is harmless. No time-out lives in Redis: its clock may 
 """
 
 import secrets
+from collections.abc import Callable
 from typing import Any, Protocol
 
 BEAT_S = 0.125
@@ -24,9 +25,9 @@ class LeadershipStreams(Protocol):
     def leader_write(self, keys: Any, payload: dict[str, Any]) -> None: ...
 
 
-def who_random() -> str:
+def who_random(token: Callable[[int], str] = secrets.token_hex) -> str:
     """Return a name for one process start; no two ever share it."""
-    return secrets.token_hex(8)
+    return token(8)
 
 
 class Leadership:
@@ -86,6 +87,10 @@ class Leadership:
             return True
         return self.looks_count > 1 and now_s - self.silent_since_s >= SILENCE_S
 
+    def silent_ms(self, now_s: float) -> int:
+        """Return for how long no leader has been seen to live."""
+        return round(1_000 * (now_s - self.silent_since_s))
+
     def candidate(self, now_s: float, tip_age_s: float) -> bool:
         """Return whether to append `lead` now: nobody leads, we have applied to the tip, Redis is vouched for."""
         if self.leading or now_s < self.lead_next_s or tip_age_s > TIP_AGE_MAX_S:
@@ -100,9 +105,9 @@ class Leadership:
         """Return "promoted", "deposed" or "" after a `lead` was applied; the newest leads."""
         leading_before = self.leading
         self.leading = leader == self.who
+        self.founded = self.founded and not leader
         if self.leading == leading_before:
             return ""
-        self.founded = False
         self.looks_count = 0
         self.beat_next_s = now_s
         if self.leading:

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-from engine.witness import Memory
-from shared.streams import DuplicateId, StreamsRefused, StreamsUnknown, event_id, events_digest, events_fields
+from engine.witness import THIS_ENGINE, Memory
+from shared.stream_keys import DuplicateId, StreamsRefused, StreamsUnknown, event_id, events_digest, events_fields
 
 PUBLISH_MAX = 500  # outputs in one MULTI/EXEC
 PUBLISH_BYTES_MAX = 4_000_000
@@ -91,7 +91,7 @@ class Publisher:
         if self.seen is None:
             return []
         digest = events_digest(self.seen).hex()
-        return [Memory("events", self.seen.seq, self.seen.chunk, digest, "this engine")]
+        return [Memory("events", self.seen.seq, self.seen.chunk, digest, THIS_ENGINE)]
 
     def publish(self) -> int:
         """
@@ -153,10 +153,7 @@ class Publisher:
         """
         if self.first_id is None:
             self.first_id = self.streams.events_first(self.keys)
-        dropped_count = 0
-        while self.kept and (self.kept[0].seq, self.kept[0].chunk) < self.first_id:
-            self.kept.popleft()  # published once and trimmed since
-            dropped_count += 1
+        dropped_count = self.trimmed_drop(self.first_id)
         while True:
             dropped_count += self.compare_read(applied_seq)
             if self.ahead:
@@ -164,10 +161,22 @@ class Publisher:
             entries = self.streams.read_events(self.keys, self.read_id, READ_COUNT, None)
             if not entries:
                 return dropped_count
+            if self.kept and (self.kept[0].seq, self.kept[0].chunk) < (entries[0].seq, entries[0].chunk):
+                # Trimmed while this engine stood still, or a divergence: the stream's first id tells.
+                self.first_id = self.streams.events_first(self.keys)
+                dropped_count += self.trimmed_drop(self.first_id)
             self.ahead.extend(entries)
             self.read_id = (entries[-1].seq, entries[-1].chunk)
             if self.tip_id is not None and self.read_id > self.tip_id:
                 self.tip_id = self.read_id
+
+    def trimmed_drop(self, first_id: tuple[int, int]) -> int:
+        """Drop every kept output below the stream's first id, published once and trimmed since; return how many."""
+        dropped_count = 0
+        while self.kept and (self.kept[0].seq, self.kept[0].chunk) < first_id:
+            self.kept.popleft()
+            dropped_count += 1
+        return dropped_count
 
     def compare_read(self, applied_seq: int) -> int:
         """Drop the kept outputs that were read already; return how many."""
@@ -175,6 +184,10 @@ class Publisher:
         while self.ahead and self.ahead[0].seq <= applied_seq:
             entry = self.ahead[0]
             output = self.kept[0] if self.kept else None
+            if output is not None and self.trimmed_since(output, entry):
+                self.kept.popleft()
+                dropped_count += 1
+                continue
             if output is None or not outputs_equal(output, entry):
                 raise Divergence(divergence_text(output, entry))
             self.ahead.popleft()
@@ -182,6 +195,14 @@ class Publisher:
             self.seen = entry
             dropped_count += 1
         return dropped_count
+
+    def trimmed_since(self, output: Any, entry: Any) -> bool:
+        """Return whether the stream lost this output below its first id after that was asked: a long replay sees it."""
+        place = (output.seq, output.chunk)
+        if place >= (entry.seq, entry.chunk):
+            return False
+        self.first_id = self.streams.events_first(self.keys)
+        return place < self.first_id
 
 
 def outputs_equal(output: Any, entry: Any) -> bool:

@@ -10,11 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.documents import DocumentUnreadable, document_parse, document_unpack, document_verify, files_list
+from engine.documents import (
+    BORDER_NAME,
+    DocumentUnreadable,
+    document_parse,
+    document_unpack,
+    document_verify,
+    files_list,
+)
 from engine.publish import Last
 from engine.witness import Memory, memories_of
-from shared.codes import RULES_VERSION
 from shared.database import DatabaseError
+from shared.rules import RULES_VERSION
 
 LAST_NONE = Last(0, 0, "")
 
@@ -23,11 +30,15 @@ class RulesUnknown(Exception):
     """The rules in force are newer than this build knows."""
 
 
+class BorderNeeded(Exception):
+    """Every snapshot is of older rules than this build's: it can start at their border only."""
+
+
 class Candidate(NamedTuple):
     """One snapshot that may be read."""
 
     seq: int
-    place: str  # "file", "row" or "keyframe"
+    place: str  # "border" (a file), "file", "row" or "keyframe"
     read: Callable[[], dict[str, Any]]  # the verified document; raises DocumentUnreadable
 
 
@@ -58,6 +69,8 @@ class Recovery:
         found = []
         for seq, path in files_list(self.folder):
             found.append(Candidate(seq, "file", functools.partial(self.file_read, path)))
+        for seq, path in files_list(self.folder, BORDER_NAME):
+            found.append(Candidate(seq, "border", functools.partial(self.file_read, path)))
         try:
             named = self.store.snapshot_seqs()
             self.store_answered = True
@@ -68,7 +81,7 @@ class Recovery:
             found.append(Candidate(seq, place, functools.partial(self.row_read, seq, place)))
         if self.seq_max is not None:
             found = [candidate for candidate in found if candidate.seq <= self.seq_max]
-        order = {"file": 0, "row": 1, "keyframe": 2}
+        order = {"border": 0, "file": 1, "row": 2, "keyframe": 3}
         return sorted(found, key=lambda candidate: (-candidate.seq, order[candidate.place]))
 
     def look(self) -> dict[str, Any]:
@@ -97,11 +110,16 @@ class Recovery:
         """
         Return the newest start that verifies; raises RulesUnknown when it is of rules this build does not know.
 
-        `remembered` is told what a snapshot remembers before its state is restored, which takes longer.
+        `remembered` is told what a snapshot remembers before its state is restored, which takes longer. Snapshots of
+        older rules are passed over; raises BorderNeeded when there are no others.
         """
+        older_seq = 0
         for candidate in self.candidates():
             try:
                 document = self.document(candidate)
+                if document["rules"] < RULES_VERSION:
+                    older_seq = max(older_seq, candidate.seq)
+                    continue
                 memories = memories_of(document, candidate.place)
                 remembered(memories)
                 machine = self.restore(document_unpack(document))
@@ -115,9 +133,21 @@ class Recovery:
             last = Last(events["seq"], events["chunk"], events["digest"])
             hashes = (document["state_hash"], document["record_hash"])
             return Start(machine, last, memories, candidate.place, hashes)
+        if older_seq:
+            raise BorderNeeded(f"the snapshot at {older_seq} is of older rules than {RULES_VERSION}")
         self.log.info("recovery_from_empty_state")
         remembered([])
         return Start(self.restore(None), LAST_NONE, [], "empty state", ("", ""))
+
+    def border_ready(self) -> bool:
+        """Return whether a snapshot of this build's rules can be named now."""
+        for candidate in self.candidates()[:2]:  # the border is the newest that an old build can write
+            try:
+                if self.document(candidate)["rules"] == RULES_VERSION:
+                    return True
+            except (DocumentUnreadable, OSError, KeyError):
+                continue
+        return False
 
     def document(self, candidate: Candidate) -> dict[str, Any]:
         """Return a candidate's verified document; raises DocumentUnreadable or RulesUnknown."""

@@ -9,26 +9,36 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from engine.border import Border
 from engine.leadership import Leadership
-from engine.publish import Publisher
+from engine.publish import Divergence, Publisher
 from engine.recovery import RulesUnknown
 from engine.snapshots import Snapshots
+from engine.trimmed import Trimmed
 from engine.views import MarketViews
-from engine.witness import Memory, witness_check
-from shared.codes import RULES_VERSION, BatchStatus
-from shared.refusal import RefusalStands
-from shared.streams import AppendStatus, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown
+from engine.witness import THIS_ENGINE, Memory, postgres_memories, views_memories, witness_check
+from shared.codes import BatchStatus
+from shared.refusal import LogRestored, Refusal, RefusalStands
+from shared.rules import RULES_VERSION
+from shared.streams import AppendStatus, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown, follows
 
 READ_COUNT = 1_000
+READ_COUNT_BEHIND = 4_000  # while catching up, when nobody waits for an answer
 BLOCK_MS = 20
 TICK_SILENCE_S = 1.5
 WITNESS_S = 3.0  # silence is no condition: a leader that ticks by itself would never meet it
 SECOND_S = 1.0
+RESTORED_S = 2.0  # a restoration takes longer, with everything stopped before it
+DRAIN_S = 10.0  # at the tip without newer rules: nobody has asked for the border
 PROGRESS_S = 2.0
 RECONNECT_MIN_S = 0.02
 RECONNECT_MAX_S = 0.5
 REFUSED_PAUSE_S = 0.1
 REASONS_OF_LOSS = ("LOG_ABSENT", "VENUE_CHANGED")
+
+
+class DrainedNothing(Exception):
+    """A drain stood at the end of the log and met no `lead` of newer rules."""
 
 
 class Clock(Protocol):
@@ -45,32 +55,42 @@ class Parts(NamedTuple):
     venue: str
     machine: Any
     streams: Any
+    source: Any  # engine.log_source.LogSource: the log, and what it no longer holds from the archive
     keys: Any
     publisher: Publisher
     leadership: Leadership
     snapshots: Snapshots
+    trimmed: Trimmed
     views: MarketViews
     clock: Clock
     log: Any
+    build: str  # which engine this is, beside its rules
     refusal_look: Callable[[], dict[str, Any] | None]  # the file in the data folder
     memories: list[Memory]  # of the snapshot it started from
+    restores: int = 0  # how often the log had been restored before that snapshot was looked for
+    block_ms: int = BLOCK_MS  # how long a read waits for the log's next entry
 
 
 class Runner:
     """One engine's life after recovery has found its start."""
 
-    def __init__(self, parts: Parts, pid: int) -> None:
+    def __init__(self, parts: Parts, pid: int, drain: bool = False) -> None:
         self.parts = parts
         self.pid = pid
+        self.drain = drain  # only here to reach the border: never lead
+        self.border: Border | None = None  # newer rules are in force: what is left to do
         self.stopping = False
         self.header = parts.machine.header()  # after the entry at which the shell last had to act
         self.connected = False
+        self.behind = False  # the last read gave as much as was asked for
         self.losses = 0  # broken connections that were answered by looking at everything again
         self.reconnect_wait_s = RECONNECT_MIN_S
         now_s = parts.clock.monotonic_s()
         self.since_us = parts.clock.now_us()
         self.witnessed_last_s = now_s
+        self.restored_last_s = now_s  # when no restoration since the start was last known
         self.tip_last_s = float("-inf")  # when everything in the log was last known to be applied
+        self.tip_first_s = float("inf")  # when it was for the first time
         self.tick_last_s = now_s
         self.tick_seq = 0
         self.refusal_said = ""
@@ -78,6 +98,11 @@ class Runner:
         self.progress_next_s = now_s + PROGRESS_S
         self.progress_seq = parts.machine.seq
         self.appends_refused: dict[str, str] = {}
+        self.silent_ms = 0  # how long no leader was seen when `lead` was appended last
+        self.candidate_s = now_s
+        self.promotion_ms = 0  # from the last sign of the leader before to our own `lead` applied
+        if parts.leadership.lead_applied(self.header.leader, now_s):  # a border snapshot may stand at our own `lead`
+            parts.log.info("leader_promoted", seq=self.header.lead_seq, who=self.header.leader, kept=0)
 
     def run(self) -> None:
         """Turn until asked to stop; then publish what is kept and say that this leader has left."""
@@ -88,12 +113,7 @@ class Runner:
     def turn(self) -> None:
         """Do everything once; a Redis that is away is waited for, a refusal or a divergence is raised."""
         try:
-            if not self.connected:
-                self.connect()
-            self.read_and_apply()
-            self.publish()
-            self.parts.publisher.compare(self.parts.machine.seq)
-            self.duties()
+            self.everything_once()
             self.reconnect_wait_s = RECONNECT_MIN_S
             self.refusal_said = ""
         except StreamsError as error:
@@ -101,6 +121,29 @@ class Runner:
                 self.redis_refused(error)
             else:
                 self.connection_lost(error)
+
+    def everything_once(self) -> None:
+        """Read, apply, publish, compare, and see to what time asks for; whoever slept through a restore starts anew."""
+        try:
+            if not self.connected:
+                self.connect()
+            if self.border is None:
+                self.read_and_apply()
+                self.publish()
+                self.parts.publisher.compare(self.parts.machine.seq)
+                self.duties()
+            else:
+                self.border.turn(self.parts)
+        except (Refusal, Divergence):
+            self.restored_check()
+            raise
+
+    def restored_check(self) -> None:
+        """Raise LogRestored when the log was restored since this process began to remember it."""
+        count = self.parts.streams.restores(self.parts.keys)
+        if count != self.parts.restores:
+            raise LogRestored(f"the log was restored {count} times, this process began after {self.parts.restores}")
+        self.restored_last_s = self.parts.clock.monotonic_s()
 
     def redis_refused(self, error: StreamsRefused) -> None:
         """Wait a moment while Redis answers but takes nothing: memory full, read only."""
@@ -146,9 +189,9 @@ class Runner:
         memories = [*anchor, *parts.publisher.memory(), *postgres_memories(parts.snapshots.postgres)]
         digest = parts.machine.last_digest()
         if digest:
-            memories.append(Memory("log", parts.machine.seq, 0, digest, "this engine"))
+            memories.append(Memory("log", parts.machine.seq, 0, digest, THIS_ENGINE))
         memories += views_memories(*parts.streams.views_cursor_read(parts.keys))
-        witness_check(parts.streams, parts.keys, parts.venue, memories)
+        witness_check(parts.streams, parts.keys, parts.venue, memories, parts.trimmed.archived)
         self.witnessed_last_s = parts.clock.monotonic_s()
 
     def refusal_check(self) -> None:
@@ -168,17 +211,22 @@ class Runner:
         parts = self.parts
         if parts.publisher.full():
             return
-        entries = parts.streams.read_log(parts.keys, parts.machine.seq, READ_COUNT, BLOCK_MS)
+        count = READ_COUNT_BEHIND if self.behind and not parts.leadership.leading else READ_COUNT
+        entries = parts.source.read(parts.machine.seq, count, parts.block_ms)
+        self.behind = len(entries) == count
         self.connection_check()
         if entries:
+            if not follows(parts.machine.seq, entries[0]):
+                parts.trimmed.gap_raise(parts.machine.seq, entries[0].seq)
             parts.machine.load(entries)
-            while (step := parts.machine.step()) is not None:
+            while self.border is None and (step := parts.machine.step()) is not None:
                 parts.publisher.keep(step.outputs)
                 if step.status != BatchStatus.DONE:
                     self.header_act()
         now_s = parts.clock.monotonic_s()
-        if len(entries) < READ_COUNT:
+        if not self.behind:
             self.tip_last_s = now_s
+            self.tip_first_s = min(self.tip_first_s, now_s)
         if now_s - self.witnessed_last_s >= WITNESS_S:
             self.witnesses_check()
         if parts.machine.tick_seq != self.tick_seq:
@@ -202,23 +250,27 @@ class Runner:
             parts.snapshots.checkpoint_applied(seq, (state_hash, record_hash), parts.leadership.leading)
 
     def lead_applied(self, header: Any) -> None:
-        """Take or give up the lead, as the log says; newer rules end this process after its last output."""
-        parts = self.parts
+        """Take or give up the lead, as the log says; at newer rules only the border is left to do."""
+        parts, now_s = self.parts, self.parts.clock.monotonic_s()
         if header.rules > RULES_VERSION:
-            if parts.leadership.leading:
-                parts.publisher.publish()
-            raise RulesUnknown(f"entry {header.lead_seq} puts rules {header.rules} in force, known are {RULES_VERSION}")
-        change = parts.leadership.lead_applied(header.leader, parts.clock.monotonic_s())
+            self.border = Border(header.lead_seq, header.rules)
+        change = parts.leadership.lead_applied(header.leader, now_s)
         if not change:
             return
         parts.views.forget()
-        parts.log.info(f"leader_{change}", seq=header.lead_seq, who=header.leader, kept=len(parts.publisher.kept))
+        facts = {"seq": header.lead_seq, "who": header.leader, "kept": len(parts.publisher.kept)}
+        if change == "promoted":
+            self.promotion_ms = self.silent_ms + round(1_000 * (now_s - self.candidate_s))
+            facts |= {"silent_ms": self.silent_ms, "took_ms": self.promotion_ms}
+        parts.log.info(f"leader_{change}", **facts)
 
     def publish(self) -> None:
         """Publish while we lead; what Redis refuses stays kept and is tried again with the next turn."""
         parts = self.parts
         if not parts.leadership.leading or not parts.publisher.kept:
             return
+        if parts.clock.monotonic_s() - self.restored_last_s > RESTORED_S:
+            self.restored_check()  # it slept: what it derived may be of a log that is no more
         while parts.publisher.publish():
             parts.publisher.compare(parts.machine.seq)
 
@@ -237,9 +289,11 @@ class Runner:
             if now_s - self.tick_last_s >= TICK_SILENCE_S:
                 self.tick_last_s = now_s
                 self.append("clock_tick", {}, time_us)
-        elif parts.leadership.candidate(now_s, now_s - self.tip_last_s):
+        elif not self.drain and parts.leadership.candidate(now_s, now_s - self.tip_last_s):
             self.refusal_check()
             parts.leadership.lead_tried(now_s)
+            self.candidate_s, self.silent_ms = now_s, parts.leadership.silent_ms(now_s)
+            parts.log.info("candidate", seq=header.seq, silent_ms=self.silent_ms)
             self.append("lead", {"who": parts.leadership.who, "rules": RULES_VERSION}, time_us)
         if now_s >= self.second_next_s:
             self.second_next_s = now_s + SECOND_S
@@ -248,7 +302,10 @@ class Runner:
     def second(self, now_s: float, header: Any) -> None:
         """Look for a refusal, say that this process lives, and how far recovery has come."""
         parts = self.parts
+        if self.drain and now_s - self.tip_first_s >= DRAIN_S:
+            raise DrainedNothing("no `lead` of newer rules is in the log; start the new build first, it asks for it")
         self.refusal_check()
+        self.restored_check()
         leading = parts.leadership.leading
         lag = max(0, parts.streams.log_tip(parts.keys) - header.seq)
         name = "engine" if leading else f"engine:{parts.leadership.who}"
@@ -256,7 +313,8 @@ class Runner:
             parts.keys,
             name,
             {
-                "role": "leader" if leading else "standby",
+                "role": self.role(),
+                "build": parts.build,
                 "pid": self.pid,
                 "who": parts.leadership.who,
                 "seq": header.seq,
@@ -267,6 +325,8 @@ class Runner:
                 "snapshot_seq": parts.snapshots.durable_seq,
                 "snapshots_skipped": parts.snapshots.skipped_count,
                 "promotions": parts.leadership.promotions_count,
+                "promotion_ms": self.promotion_ms,
+                "checkpoint_mismatches": parts.snapshots.mismatches_count,
             },
         )
         if now_s >= self.progress_next_s:
@@ -275,6 +335,14 @@ class Runner:
                 parts.log.info("recovery_progress", seq=header.seq, remaining=lag, entries_per_s=round(speed))
             self.progress_seq = header.seq
             self.progress_next_s = now_s + PROGRESS_S
+
+    def role(self) -> str:
+        """Return what this engine is now, for people."""
+        if self.drain:
+            return "draining"
+        if self.parts.leadership.leading:
+            return "leader"
+        return "standby" if self.tip_last_s > float("-inf") else "recovering"
 
     def checkpoints_append(self, time_us: int) -> None:
         """Append what the writer has made durable; one that is refused is tried again with the next turn's second."""
@@ -315,19 +383,3 @@ class Runner:
             parts.leadership.leave(parts.clock.now_us(), header.seq, header.rules, header.feed_session)
         except (StreamsDown, StreamsUnknown, StreamsRefused) as error:
             parts.log.warning("left_without_saying", error=str(error))
-
-
-def postgres_memories(postgres: dict[str, Any]) -> list[Memory]:
-    """Return what the history reader's cursor remembers."""
-    cursor = postgres.get("cursor")
-    if not cursor:
-        return []
-    return [Memory("events", cursor["seq"], cursor["chunk"], cursor["digest"], "the persister's history cursor")]
-
-
-def views_memories(cursor: str | None, digest: bytes) -> list[Memory]:
-    """Return what the view reader's cursor remembers; one that cannot be read remembers nothing."""
-    seq, _, chunk = (cursor or "").partition("-")
-    if not (seq.isdigit() and chunk.isdigit()):
-        return []
-    return [Memory("events", int(seq), int(chunk), digest.hex(), "the view reader")]

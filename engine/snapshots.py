@@ -26,6 +26,7 @@ TOUCH_STEP_BYTES = 4 * 2**20
 HASHES_KEPT = 120
 RESPAWN_S = 1.0
 COMMAND = (sys.executable, "-m", "engine.writer")
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class CopyBuffer:
@@ -90,6 +91,9 @@ class Snapshots:
         self.skipped_count = 0
         self.length_last = 0
         self.durable_seq = 0
+        self.filed_seq = 0  # the newest that lies as a file
+        self.mismatches_count = 0
+        self.looks_count = 0  # into Postgres, by the second process
         self.sent: dict[str, Any] = {}  # the frame of the document that was last handed over
         self.anchor: list[Memory] = []  # what the newest durable snapshot remembers; every restart needs it
         self.hashes: OrderedDict[int, tuple[str, str]] = OrderedDict()
@@ -116,7 +120,7 @@ class Snapshots:
         self.held = Held(machine.seq, length, {**frame, "witness": witness})
         return True
 
-    def hand_over(self, publisher: Publisher, leading: bool) -> None:
+    def hand_over(self, publisher: Publisher, leading: bool, kind: str = "write") -> None:
         """Give the copy to the second process once it may have it; a standby's copy is only hashed."""
         if self.held is None or self.writing:
             if self.held is None:
@@ -124,7 +128,7 @@ class Snapshots:
             return
         if leading and not publisher.settled(self.held.seq):
             return
-        job = {"job": "write" if leading else "hash", "length": self.held.length, "frame": self.held.frame}
+        job = {"job": kind if leading else "hash", "length": self.held.length, "frame": self.held.frame}
         self.writing = self.port.send(job)
         if leading:
             self.sent = self.held.frame
@@ -147,8 +151,11 @@ class Snapshots:
                 if leading:
                     self.checkpoints_due.append(message)
                 self.log.info("snapshot_durable", seq=message["seq"], ms=message.get("ms"))
+            elif kind == "filed":
+                self.filed_seq = message["seq"]
             elif kind == "postgres":
                 self.postgres = message
+                self.looks_count += 1
             else:
                 self.log.warning(
                     "snapshot_trouble", **{name: value for name, value in message.items() if name != "kind"}
@@ -179,6 +186,7 @@ class Snapshots:
         own = self.hashes[seq]
         if own == claim:
             return
+        self.mismatches_count += 1
         text = f"checkpoint of {seq}: the log states {claim}, computed was {own}"
         self.log.error("checkpoint_mismatch", seq=seq, stated=claim, computed=own)
         if leading:
@@ -188,7 +196,7 @@ class Snapshots:
 class WriterProcess:
     """The second process, started again when it dies."""
 
-    def __init__(self, buffer: CopyBuffer, venue: str, root: Path, log: Any) -> None:
+    def __init__(self, buffer: CopyBuffer, venue: str, log: Any, root: Path = ROOT) -> None:
         self.buffer = buffer
         self.venue = venue
         self.root = root

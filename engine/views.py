@@ -1,8 +1,9 @@
 """
 The market views: what the engine accepted of each market's prices, beside the events and outside replay.
 
-Written by the leader alone, for markets that changed, at most every 50 ms. Losing one is harmless. A `book` market's
-view also says, at most every 5 s, which scores make the fifths of its queue of deleveraging.
+Written by the leader alone, for markets that changed, at most every 50 ms, and all of them once a second: a write may
+be lost, or an engine that slept and does not know yet that it leads no longer may write over it. A `book` market's view
+also says, at most every 5 s, which scores make the fifths of its queue of deleveraging.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 VIEW_S = 0.05
+AGAIN_S = 1.0
 RANKS_S = 5.0
 FIFTHS = 5
 BOOK = "book"
@@ -32,6 +34,7 @@ class MarketViews:
         self.next_s = now_s
         self.written: dict[str, dict[str, str]] = {}
         self.seq = -1
+        self.again_next_s = now_s
         self.ranks_next_s = now_s
         self.ranks: dict[str, dict[str, str]] = {}
 
@@ -42,6 +45,8 @@ class MarketViews:
 
     def write(self, machine: Any, now_s: float) -> int:
         """Write the views of the markets that changed when it is time; return how many."""
+        if now_s >= self.again_next_s:
+            self.forget()
         if now_s < self.next_s or machine.seq == self.seq:
             return 0
         changed = {}
@@ -55,10 +60,12 @@ class MarketViews:
             if self.written.get(market) != essence:
                 changed[market] = view
                 self.written[market] = essence
-        self.seq = machine.seq
-        self.next_s = now_s + VIEW_S
         if changed:
             self.streams.view_markets_write(self.keys, changed)
+        if len(changed) == len(views):
+            self.again_next_s = now_s + AGAIN_S
+        self.seq = machine.seq
+        self.next_s = now_s + VIEW_S
         return len(changed)
 
 

@@ -6,17 +6,13 @@ reads on into numbers that are used twice. So whoever remembers an entry, rememb
 hold it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from shared.refusal import Refusal
-from shared.streams import events_digest, log_digest
+from shared.stream_keys import events_digest, log_digest
 
-WAY_OUT = (
-    "Stop every process of this venue, then bring back the append-only folder of Redis from a copy that holds these"
-    " entries, and remove the refusal (the file {file}, the row in `refusals`, the key {key});"
-    " or start a new venue in a new folder: ./scripts/run --data FOLDER."
-)
+THIS_ENGINE = "this engine"
 
 
 class VenueOther(Exception):
@@ -43,6 +39,25 @@ def memories_of(document: dict[str, Any], place: str) -> list[Memory]:
     ]
 
 
+def postgres_memories(postgres: dict[str, Any]) -> list[Memory]:
+    """Return what the history reader's cursor and the archive remember."""
+    memories = []
+    if cursor := postgres.get("cursor"):
+        holder = "the persister's history cursor"
+        memories.append(Memory("events", cursor["seq"], cursor["chunk"], cursor["digest"], holder))
+    if archive := postgres.get("archive"):
+        memories.append(Memory("log", archive["seq"], 0, archive["digest"], "the archive"))
+    return memories
+
+
+def views_memories(cursor: str | None, digest: bytes) -> list[Memory]:
+    """Return what the view reader's cursor remembers; one that cannot be read remembers nothing."""
+    seq, _, chunk = (cursor or "").partition("-")
+    if not (seq.isdigit() and chunk.isdigit()):
+        return []
+    return [Memory("events", int(seq), int(chunk), digest.hex(), "the view reader")]
+
+
 class WitnessStreams(Protocol):
     """The verbs of shared.streams that witnesses use."""
 
@@ -55,11 +70,18 @@ class WitnessStreams(Protocol):
     def events_first(self, keys: Any) -> tuple[int, int]: ...
 
 
-def witness_check(streams: WitnessStreams, keys: Any, venue: str, memories: Iterable[Memory]) -> None:
+def witness_check(
+    streams: WitnessStreams,
+    keys: Any,
+    venue: str,
+    memories: Iterable[Memory],
+    archived: Callable[[int], bool] = lambda seq: False,
+) -> None:
     """
     Return when the streams hold every remembered entry; raise Refusal with exact numbers when one is missing.
 
-    An events entry below the stream's first id was trimmed and passes; a log entry that somebody needs may not be.
+    An events entry below the stream's first id was trimmed and passes; one of the log does when `archived`, asked only
+    then, says that the archive goes on to where the log begins.
     """
     named = streams.venue()
     if named != venue:
@@ -68,17 +90,19 @@ def witness_check(streams: WitnessStreams, keys: Any, venue: str, memories: Iter
         if memory.seq <= 0:
             continue
         if memory.stream == "log":
-            witness_check_log(streams, keys, memory)
+            witness_check_log(streams, keys, memory, archived)
         else:
             witness_check_events(streams, keys, memory)
 
 
-def witness_check_log(streams: WitnessStreams, keys: Any, memory: Memory) -> None:
-    """Raise Refusal unless the log holds the entry with its digest."""
+def witness_check_log(streams: WitnessStreams, keys: Any, memory: Memory, archived: Callable[[int], bool]) -> None:
+    """Raise Refusal unless the log holds the entry with its digest, or was trimmed behind it after it was archived."""
     entries = streams.range_log(keys, memory.seq, memory.seq, 1)
     if entries and (not memory.digest or log_digest(entries[0]).hex() == memory.digest):
         return
     first, tip = streams.log_first(keys), streams.log_tip(keys)
+    if not entries and memory.seq < first and (memory.holder == THIS_ENGINE or archived(first - 1)):
+        return  # an engine's own position is judged where it reads on: by the gap
     numbers = {"stream": "log", "remembered": memory.seq, "holder": memory.holder, "first": first, "tip": tip}
     if entries:
         text = f"entry {memory.seq} of the log is not the one that {memory.holder} remembers"

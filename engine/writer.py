@@ -20,7 +20,16 @@ from typing import Any
 import orjson
 
 from engine import core, rows
-from engine.documents import FILES_KEPT, bytes_write_durably, document_pack, file_path, files_list
+from engine.documents import (
+    FILES_KEPT,
+    DocumentUnreadable,
+    border_path,
+    bytes_write_durably,
+    document_pack,
+    file_path,
+    files_list,
+)
+from engine.keyframes import keyframe_prove
 from shared import clock
 from shared.database import Database, DatabaseError
 from shared.refusal import refusal_file_read
@@ -40,22 +49,33 @@ Tell = Callable[[dict[str, Any]], None]
 class RowDesk:
     """The connection to Postgres: writes the newest document, looks at refusals and the persister's cursor."""
 
-    def __init__(self, connect: Callable[[], Any], venue: str, tell: Tell, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        venue: str,
+        tell: Tell,
+        retry_s: float = RETRY_S,
+        now_us: Callable[[], int] = clock.now_us,
+    ) -> None:
         self.connect = connect
         self.retry_s = retry_s
+        self.now_us = now_us
         self.venue = venue
         self.tell = tell
         self.pending: dict[str, Any] | None = None
+        self.kind = ""  # of the keyframe that `pending` becomes; empty: by its hour
+        self.uncounted: dict[int, str] = {}  # keyframes that are written and not yet read back: seq -> state hash
         self.lock = threading.Lock()
         self.wake: asyncio.Event | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.database: Any = None
         self.trouble = ""
 
-    def put(self, document: dict[str, Any]) -> None:
+    def put(self, document: dict[str, Any], kind: str = "") -> None:
         """Ask for this document to be written; one that still waits is replaced, being older."""
         with self.lock:
             self.pending = document
+            self.kind = kind
         if self.loop is not None and self.wake is not None:
             self.loop.call_soon_threadsafe(self.wake.set)
 
@@ -96,25 +116,39 @@ class RowDesk:
         assert self.wake is not None
         self.wake.clear()
         with self.lock:
-            document = self.pending
+            document, kind = self.pending, self.kind
         if document is not None:
-            await self.write(document)
+            await self.write(document, kind)
             with self.lock:
                 if self.pending is document:
                     self.pending = None
+        for seq, state_hash in list(self.uncounted.items()):
+            await self.read_back(seq, state_hash)
+            del self.uncounted[seq]
         self.tell({"kind": "postgres", **await rows.look(self.database, self.venue)})
 
-    async def write(self, document: dict[str, Any]) -> None:
+    async def write(self, document: dict[str, Any], kind: str) -> None:
         """Write the row; tell that it is durable, or that a newer one was there."""
-        written, unreadable = await rows.snapshot_write(self.database, document)
+        written, unreadable = await rows.snapshot_write(self.database, document, kind)
         if unreadable:
             self.tell({"kind": "trouble", "text": "replaced a row without a readable venue or seq"})
         if not written:
             self.tell({"kind": "trouble", "text": "the row holds a newer snapshot or another venue"})
             return
-        taken_ms = (clock.now_us() - document["created_us"]) // 1_000
+        taken_ms = (self.now_us() - document["created_us"]) // 1_000
         hashes = {name: document[name] for name in ("state_hash", "record_hash")}
         self.tell({"kind": "durable", "seq": document["seq"], "ms": taken_ms, **hashes})
+        self.uncounted[document["seq"]] = document["state_hash"]
+
+    async def read_back(self, seq: int, state_hash: str) -> None:
+        """Let a keyframe count for trimming once what Postgres gives back is what was written; tell when it is not."""
+        document = await rows.snapshot_read(self.database, self.venue, seq, "keyframe")
+        try:
+            keyframe_prove(document, self.venue, seq, state_hash)
+        except DocumentUnreadable as error:
+            self.tell({"kind": "trouble", "text": f"the keyframe at {seq} does not count: {error}"})
+            return
+        await rows.keyframe_counts(self.database, self.venue, seq, self.now_us())
 
     async def database_drop(self) -> None:
         """Close what is left of the connections; the next turn makes new ones."""
@@ -140,13 +174,15 @@ class Desk:
         folder: Path,
         content_of: Callable[..., dict[str, Any]],
         tell: Tell,
-        row_put: Callable[[dict[str, Any]], None],
+        row_put: Callable[[dict[str, Any], str], None],
+        now_us: Callable[[], int] = clock.now_us,
     ) -> None:
         self.view = view
         self.folder = folder
         self.content_of = content_of
         self.tell = tell
         self.row_put = row_put
+        self.now_us = now_us
 
     def take(self, job: dict[str, Any]) -> None:
         """Hash the copy; a leader's is packed and written too. The memory is free before the file is."""
@@ -154,22 +190,24 @@ class Desk:
         content = self.content_of(self.view, job["length"])
         self.tell({"kind": "hashed", "seq": frame["seq"], **{n: content[n] for n in ("state_hash", "record_hash")}})
         document = None
-        if job["job"] == "write":
-            document = document_pack(content, {**frame, "created_us": clock.now_us()})
+        if job["job"] in ("write", "border"):
+            document = document_pack(content, {**frame, "created_us": self.now_us()})
         self.tell({"kind": "free"})
         if document is not None and refusal_file_read(self.folder.parent) is None:
-            self.write(document)
+            self.write(document, "border" if job["job"] == "border" else "")
 
-    def write(self, document: dict[str, Any]) -> None:
-        """Write the file, keep the last three, then leave the row to the thread."""
+    def write(self, document: dict[str, Any], kind: str) -> None:
+        """Write the file, keep the last three and every border's, then leave the row to the thread."""
+        path_of = border_path if kind == "border" else file_path
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            bytes_write_durably(file_path(self.folder, document["seq"]), orjson.dumps(document))
+            bytes_write_durably(path_of(self.folder, document["seq"]), orjson.dumps(document))
             for _, path in files_list(self.folder)[FILES_KEPT:]:
                 path.unlink(missing_ok=True)
+            self.tell({"kind": "filed", "seq": document["seq"]})
         except OSError as error:
             self.tell({"kind": "trouble", "text": f"the file could not be written: {error}"})
-        self.row_put(document)
+        self.row_put(document, kind)
 
 
 def die_with(parent_pid: int) -> None:
