@@ -1,22 +1,37 @@
 """
 One persister process: waits for the venue, runs both readers, says that it lives, and ends when it must.
 
-0 stopped when asked; 1 Redis names another venue now; 78 a refusal, ours or somebody's: a restart does not help.
+0 stopped when asked; 1 Redis names another venue now, or its log was restored; 78 a refusal, ours or somebody's: a
+restart does not help.
 """
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+from persister.archiver import Archiver, ArchiveRows, Offload, archiver_build
+from persister.audit import Instructions
 from persister.history import HistoryReader, HistoryStore
+from persister.rebuild import Rebuild
+from persister.trimming import Trimmer
 from persister.views import ViewReader
 from shared import clock
 from shared.database import Database, DatabaseError
 from shared.logs import logger
-from shared.refusal import EXIT_REFUSED, Refusal, RefusalStands, refusal_file_read, refusal_file_write
+from shared.refusal import (
+    EXIT_REFUSED,
+    WAY_OUT,
+    LogRestored,
+    Refusal,
+    RefusalStands,
+    refusal_file_read,
+    refusal_file_write,
+)
 from shared.settings import Settings, settings_read
 from shared.streams import Keys, StreamsAsync, StreamsError
 
@@ -32,6 +47,17 @@ class VenueOther(Exception):
     """Redis names another venue than the one this process serves."""
 
 
+class Parts(NamedTuple):
+    """What one process runs beside its look-out."""
+
+    store: HistoryStore
+    history: HistoryReader
+    views: ViewReader
+    archiver: Archiver
+    rows: ArchiveRows
+    trimmer: Trimmer
+
+
 class Persister:
     """The wiring of one process."""
 
@@ -42,28 +68,33 @@ class Persister:
         database: Database,
         log: Any,
         monotonic_s: Callable[[], float] = clock.monotonic_s,
+        now_us: Callable[[], int] = clock.now_us,
+        chance: random.Random | None = None,
+        offload: Offload = asyncio.to_thread,
     ) -> None:
-        """Keep the parts; `run` does the rest."""
+        """Keep the parts; `run` does the rest. `offload` runs what may wait for a disk, beside everything else."""
         self.settings = settings
         self.streams = streams
         self.database = database
         self.log = log
         self.monotonic_s = monotonic_s
-        self.since_us = clock.now_us()
+        self.now_us = now_us
+        self.chance = chance
+        self.offload = offload
+        self.since_us = now_us()
         self.keys = Keys("")
+        self.restores = 0  # how often the log had been restored before this process remembered anything
 
     async def run(self) -> None:
         """Serve the venue until something ends it: Refusal, RefusalStands, VenueOther, or a fault."""
         self.keys = Keys(await self.venue_wait())
-        store = HistoryStore(self.database, self.keys.venue, self.log)
-        history = HistoryReader(self.streams, self.keys, store, self.log, self.monotonic_s)
-        views = ViewReader(self.streams, self.keys, self.log, self.monotonic_s)
+        self.restores = await self.restores_wait()
         self.refusal_file_check()
+        parts = self.parts_build()
         self.log.info("serving", venue=self.keys.venue)
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self.history_run(store, history), views.run(), self.look(history, views))
-        ]
+        work = [self.history_run(parts), parts.views.run(), self.look(parts), parts.archiver.run(), parts.rows.run()]
+        work += [parts.trimmer.run()] if self.settings.trim == "on" else []
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             # None of them ends but by an exception.
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -75,8 +106,29 @@ class Persister:
         refusals = [failure for failure in failures if isinstance(failure, Refusal)]
         for failure in refusals or failures:
             if isinstance(failure, Refusal):
-                await self.refuse(store, failure)
+                with contextlib.suppress(StreamsError, TimeoutError):
+                    await asyncio.wait_for(self.restored_check(), WRITE_DOWN_S)
+                await self.refuse(parts.store, failure)
             raise failure
+
+    def parts_build(self) -> Parts:
+        """Return what serves the venue."""
+        streams, keys, database, log = self.streams, self.keys, self.database, self.log
+        folder = self.settings.archive_dir
+        instructions = Instructions(streams, keys, folder, log, self.offload)
+        store = HistoryStore(database, keys.venue, log, instructions)
+        archiver = archiver_build(streams, keys, folder, log, self.monotonic_s, self.offload)
+        keep_s = self.settings.keep_keyframes_s, self.settings.keep_events_s
+        snapshots = self.settings.data_dir / "snapshots"
+        rebuild = Rebuild(streams, keys.venue, database, snapshots, log, self.monotonic_s, self.offload)
+        return Parts(
+            store,
+            HistoryReader(streams, keys, store, log, self.monotonic_s, self.chance),
+            ViewReader(streams, keys, log, self.monotonic_s, rebuild),
+            archiver,
+            ArchiveRows(database, archiver, log, self.now_us, self.offload),
+            Trimmer(streams, keys, database, archiver, log, self.restores, *keep_s),
+        )
 
     async def venue_wait(self) -> str:
         """Return the venue that Redis names, waiting for it and saying so."""
@@ -94,21 +146,35 @@ class Persister:
                 shown_s = self.monotonic_s()
             await asyncio.sleep(PAUSE_VENUE_S)
 
-    async def history_run(self, store: HistoryStore, history: HistoryReader) -> None:
+    async def restores_wait(self) -> int:
+        """Return how often the log was restored so far, waiting for Redis."""
+        while True:
+            try:
+                return await self.streams.restores(self.keys)
+            except StreamsError:
+                await asyncio.sleep(PAUSE_VENUE_S)
+
+    async def restored_check(self) -> None:
+        """Raise LogRestored when the log was restored since this process began to remember it."""
+        count = await self.streams.restores(self.keys)
+        if count != self.restores:
+            raise LogRestored(f"the log was restored {count} times, this process began after {self.restores}")
+
+    async def history_run(self, parts: Parts) -> None:
         """Bring the tables up to date when Postgres is there, look for a refusal in it, and keep the history."""
         while True:
             try:
                 await self.database.migrate()
-                refusal = await store.refusal_read()
+                refusal = await parts.store.refusal_read()
                 break
             except DatabaseError as error:
                 self.log.warning("history_waits", error=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(LOOK_S)
         if refusal is not None:
             raise RefusalStands(refusal, "Postgres")
-        await history.run()
+        await parts.history.run()
 
-    async def look(self, history: HistoryReader, views: ViewReader) -> None:
+    async def look(self, parts: Parts) -> None:
         """Once a second: is it still our venue, does a refusal stand; and say that this process lives."""
         while True:
             self.refusal_file_check()
@@ -116,27 +182,36 @@ class Persister:
                 refusal = await self.streams.get_json(self.keys.refused)
                 if refusal is not None:
                     raise RefusalStands(refusal, "Redis")
+                await self.restored_check()
                 venue = await self.streams.venue()
                 if venue is not None and venue != self.keys.venue:
                     raise VenueOther(f"Redis names the venue {venue}, this process serves {self.keys.venue}")
-                await self.streams.heartbeat(self.keys, ROLE, await self.heartbeat(history, views))
+                await self.streams.heartbeat(self.keys, ROLE, await self.heartbeat(parts))
             except StreamsError as error:
                 self.log.debug("look_failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(LOOK_S)
 
-    async def heartbeat(self, history: HistoryReader, views: ViewReader) -> dict[str, Any]:
+    async def heartbeat(self, parts: Parts) -> dict[str, Any]:
         """Return what the heartbeat says: how far both readers are, and how far behind the slower one is."""
         tip = await self.streams.events_tip(self.keys)
         leader = await self.streams.leader_read(self.keys) or {}
-        slowest = min(history.position.seq, views.position.seq)
+        slowest = min(parts.history.position.seq, parts.views.position.seq)
         return {
             "role": ROLE,
             "pid": os.getpid(),
-            "seq": history.position.seq,
-            "views_seq": views.position.seq,
+            "seq": parts.history.position.seq,
+            "views_seq": parts.views.position.seq,
+            "history_rejects": parts.store.rejects_count,
+            "generation": parts.views.keys.generation,
             "lag": max(0, tip[0] - slowest),
             "rules": leader.get("rules"),
             "since_us": self.since_us,
+            "archive_seq": parts.archiver.position[0] if parts.archiver.archives else parts.rows.stated_seq,
+            "archive_error": parts.archiver.trouble,
+            "trim_log_seq": parts.trimmer.first.log,
+            "trim_events_seq": parts.trimmer.first.events[0],
+            "trim_reason": parts.trimmer.reason if self.settings.trim == "on" else "TIDEMARK_TRIM is off",
+            "keyframes_counted": parts.trimmer.keyframes_counted,
         }
 
     def refusal_file_check(self) -> None:
@@ -147,9 +222,9 @@ class Persister:
 
     async def refuse(self, store: HistoryStore, refusal: Refusal) -> None:
         """Write the refusal down in all three places, as far as they can be reached; the file is what must succeed."""
-        reason = {**refusal.reason, "process": ROLE, "venue": self.keys.venue, "time_us": clock.now_us()}
+        reason = {**refusal.reason, "process": ROLE, "venue": self.keys.venue, "time_us": self.now_us()}
         path = refusal_file_write(self.settings.data_dir, reason)
-        self.log.error("refused", **refusal.reason, file=str(path))
+        self.log.error("refused", **refusal.reason, help=WAY_OUT.format(file=path, key=self.keys.refused))
         for place, write in (
             ("Redis", self.streams.set_json(self.keys.refused, reason)),
             ("Postgres", store.refusal_write(ROLE, reason)),
@@ -173,8 +248,8 @@ async def serve(settings: Settings, log: Any) -> int:
     except asyncio.CancelledError:
         log.info("stopped")
         return 0
-    except VenueOther as error:
-        log.warning("venue_changed", text=str(error))
+    except (VenueOther, LogRestored) as error:
+        log.warning("log_restored" if isinstance(error, LogRestored) else "venue_changed", text=str(error))
         return EXIT_AGAIN
     except (Refusal, RefusalStands) as error:
         log.error("refusal_ends_process", text=str(error))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from persister.audit import Answered, Instructions, audit_append, audit_rows
 from persister.reader import EVENTS_PER_CHUNK, Event, Position, Reader, events_read, position_of
 from shared.database import Database, DatabaseError, DatabaseRefused, Statements
 from shared.refusal import REFUSAL_INSERT, REFUSAL_SELECT
@@ -147,11 +148,13 @@ def integers(body: dict[str, Any], *names: str) -> tuple[int, ...]:
 class HistoryStore:
     """The history of one venue in Postgres."""
 
-    def __init__(self, database: Database, venue: str, log: Any) -> None:
-        """Keep where rows go."""
+    def __init__(self, database: Database, venue: str, log: Any, instructions: Instructions | None = None) -> None:
+        """Keep where rows go, and who knows what an outcome answers."""
         self.database = database
         self.venue = venue
         self.log = log
+        self.instructions = instructions
+        self.rejects_count = 0  # since this process began
 
     async def begin(self) -> Position:
         """Return the stored cursor; the first time, one before everything."""
@@ -163,21 +166,29 @@ class HistoryStore:
     async def commit(self, before: Position, entries: list[EventsEntry]) -> Position:
         """Store the entries' rows and move the cursor behind them, in one transaction; raises CursorMoved."""
         batch = batch_of(self.venue, entries)
+        audited = await audit_rows(self.venue, entries, self.instructions)
         try:
             async with self.database.transaction() as statements:
                 after = await self.cursor_move(statements, before, entries[-1])
                 for kind, inserts in batch.inserts.items():
                     if inserts:
                         await statements.executemany(INSERTS[kind], [insert.values for insert in inserts])
+                await audit_append(statements, self.venue, [row for _, row in audited])
                 for reject in batch.rejects:
                     await self.reject(statements, reject)
         except DatabaseRefused:
             # Some row is poison; find out which, one by one.
-            return await self.commit_one_by_one(before, entries, batch)
+            return await self.commit_one_by_one(before, entries, batch, audited)
         self.alarm(batch.rejects)
         return after
 
-    async def commit_one_by_one(self, before: Position, entries: list[EventsEntry], batch: Batch) -> Position:
+    async def commit_one_by_one(
+        self,
+        before: Position,
+        entries: list[EventsEntry],
+        batch: Batch,
+        audited: list[tuple[Answered, tuple[Any, ...]]],
+    ) -> Position:
         """Store what Postgres takes, each row in a savepoint of its own, and put the rest among the rejects."""
         rejects = list(batch.rejects)
         async with self.database.transaction() as statements:
@@ -189,6 +200,13 @@ class HistoryStore:
                             await statements.execute(INSERTS[kind], *insert.values)
                     except DatabaseRefused as error:
                         rejects.append(Reject(insert.entry, insert.event, str(error)))
+            for answered, row in audited:
+                try:
+                    async with statements.transaction():
+                        await audit_append(statements, self.venue, [row])
+                except DatabaseRefused as error:
+                    event = Event(answered.place, "order_response", None, answered.response.encode())
+                    rejects.append(Reject(answered.entry, event, str(error)))
             for reject in rejects:
                 await self.reject(statements, reject)
         self.alarm(rejects)
@@ -213,6 +231,7 @@ class HistoryStore:
 
     def alarm(self, rejects: list[Reject]) -> None:
         """Say loudly what was put aside."""
+        self.rejects_count += len(rejects)
         for entry, event, reason in rejects:
             self.log.error(
                 "history_row_rejected",
@@ -242,7 +261,13 @@ class HistoryReader:
     """Follows the events and keeps the history; `position` is what is committed."""
 
     def __init__(
-        self, streams: StreamsAsync, keys: Keys, store: HistoryStore, log: Any, monotonic_s: Callable[[], float]
+        self,
+        streams: StreamsAsync,
+        keys: Keys,
+        store: HistoryStore,
+        log: Any,
+        monotonic_s: Callable[[], float],
+        chance: random.Random | None = None,
     ) -> None:
         """Prepare; `run` begins."""
         self.streams = streams
@@ -252,6 +277,7 @@ class HistoryReader:
         self.monotonic_s = monotonic_s
         self.position = Position()
         self.pause_s = PAUSE_S
+        self.chance = chance or random.SystemRandom()
 
     async def run(self) -> None:
         """Keep the history for ever; whoever is away is waited for, and everything is caught up with afterwards."""
@@ -263,7 +289,7 @@ class HistoryReader:
             except (DatabaseError, StreamsError) as error:
                 self.log.warning("history_waits", error=f"{type(error).__name__}: {error}", pause_s=self.pause_s)
                 # Jitter, so that several readers do not come back in step.
-                await asyncio.sleep(self.pause_s * random.uniform(0.5, 1.0))
+                await asyncio.sleep(self.pause_s * self.chance.uniform(0.5, 1.0))
                 self.pause_s = min(self.pause_s * 2, PAUSE_MAX_S)
 
     async def follow(self) -> None:

@@ -107,6 +107,13 @@ def position_of(entry: EventsEntry) -> Position:
     return Position(entry.seq, entry.chunk, events_digest(entry))
 
 
+async def reach_back(streams: StreamsAsync, keys: Keys) -> bool:
+    """Return whether the events are held from their very first entry on, or there are none yet."""
+    first = await streams.events_first(keys)
+    found = await streams.range_events(keys, first, first, 1)
+    return not found or found[0].previous in CHAIN_START
+
+
 def chain_check(name: str, position: Position, entries: list[EventsEntry]) -> None:
     """Raise Refusal unless each entry names the one before it."""
     before = position.place

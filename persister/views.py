@@ -1,21 +1,25 @@
 """
 Events -> account views, outcomes and the venue's view in Redis, with the cursor in the same transaction.
 
-Independent of Postgres. Nothing is trimmed yet, so a rebuild is a reading from the events' beginning: it happens when
-there is no cursor. A view that is missing is missing: readers say so and never show zero.
+Independent of Postgres. Without a cursor the events are read from their beginning, or, when that is trimmed, the views
+are rebuilt from a snapshot (`rebuild.py`), as when an operator asks for it. A view that is missing is missing: readers
+say so and never show zero.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from persister.reader import Event, Position, Reader, events_read, position_of
+from persister.reader import Event, Position, Reader, events_read, position_of, reach_back
+from shared.stream_keys import Fields
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
 
 PAUSE_S = 0.2
 PROGRESS_S = 2.0
+REBUILD_LOOK_S = 1.0
+OLDER_KEPT_S = 60.0  # views of the generation before: a gateway may be reading them
 RESULT_OK = "OK"
 RESULT_REPEATED = "REQUEST_REPEATED"
 RESULT_SUPERSEDED = "REQUEST_SUPERSEDED"
@@ -171,17 +175,39 @@ def request_id(body: dict[str, Any]) -> str:
     return body["request_id"]
 
 
-class ViewReader:
-    """Follows the events and keeps the views; `position` is what is written."""
+class NoStart(Exception):
+    """Nothing is there to make views of: no snapshot that verifies and whose events are still held."""
 
-    def __init__(self, streams: StreamsAsync, keys: Keys, log: Any, monotonic_s: Callable[[], float]) -> None:
-        """Prepare; `run` begins."""
+
+class Rebuilder(Protocol):
+    """What makes the next generation of the views."""
+
+    async def run(self, in_force: int) -> bool:
+        """Put the generation after this one in force; raises NoStart; False when somebody else did."""
+
+
+class ViewReader:
+    """Follows the events and keeps the views; `position` is what is written, `keys` are of the generation in force."""
+
+    def __init__(
+        self,
+        streams: StreamsAsync,
+        keys: Keys,
+        log: Any,
+        monotonic_s: Callable[[], float],
+        rebuilder: Rebuilder | None = None,
+    ) -> None:
+        """Prepare; `run` begins. Without a rebuilder views come from the events' beginning alone."""
         self.streams = streams
         self.keys = keys
         self.log = log
         self.monotonic_s = monotonic_s
+        self.rebuilder = rebuilder
         self.position = Position()
         self.waiting = False  # for Redis, which was said
+        self.waiting_start = False  # for a snapshot, which was said
+        self.look_next_s = float("-inf")
+        self.older_until_s = float("inf")
 
     async def run(self) -> None:
         """Keep the views for ever; a Redis that is away is waited for."""
@@ -195,10 +221,10 @@ class ViewReader:
                 await asyncio.sleep(PAUSE_S)
 
     async def follow(self) -> None:
-        """Read and write from the stored cursor on, until somebody else has moved it or something fails."""
+        """Read and write from the stored cursor on, until it is moved, or the views are rebuilt, or something fails."""
         before, reader = await self.begin()
         started_s = shown_s = self.monotonic_s()
-        while True:
+        while not await self.rebuilt():
             entries = await reader.read()
             if not entries:
                 self.waiting = False
@@ -218,10 +244,21 @@ class ViewReader:
                     self.log.info("views_catching_up", seq=self.position.seq, to_seq=tip[0])
 
     async def begin(self) -> tuple[str | None, Reader]:
-        """Return the stored cursor and a reader behind it; without a cursor all views are rebuilt."""
+        """Return the stored cursor and a reader behind it; without a cursor all views are made anew."""
         # What this process remembers outlives a Redis that lost its end, cursor and all.
         await self.reader_at(self.position).witness()
-        text, witness = await self.streams.views_cursor_read(self.keys)
+        while True:
+            generation = (await self.streams.views_generation_read(self.keys)).number
+            self.keys = Keys(self.keys.venue, generation)
+            text, witness = await self.streams.views_cursor_read(self.keys)
+            if text is not None or self.rebuilder is None:
+                break
+            if generation == 0 and await reach_back(self.streams, self.keys):
+                break
+            if not await self.rebuild(self.rebuilder):
+                await asyncio.sleep(REBUILD_LOOK_S)
+        if generation > 0:
+            self.older_until_s = self.monotonic_s() + OLDER_KEPT_S
         if text is None:
             count = await self.streams.views_clear(self.keys)
             self.log.info("views_from_the_beginning", removed=count)
@@ -229,7 +266,43 @@ class ViewReader:
         else:
             seq, _, chunk = text.partition("-")
             self.position = Position(int(seq), int(chunk), witness)
+        await self.genesis_note()
         return text, self.reader_at(self.position)
+
+    async def rebuilt(self) -> bool:
+        """Look once a second whether the views are to be rebuilt, and do it; remove older ones when it is time."""
+        now_s = self.monotonic_s()
+        if now_s < self.look_next_s:
+            return False
+        self.look_next_s = now_s + REBUILD_LOOK_S
+        if now_s >= self.older_until_s:
+            self.older_until_s = float("inf")
+            count = await self.streams.views_clear_older(self.keys)
+            self.log.info("views_older_removed", count=count)
+        if self.rebuilder is None or await self.streams.get_json(self.keys.views_rebuild) is None:
+            return False
+        return await self.rebuild(self.rebuilder)
+
+    async def rebuild(self, rebuilder: Rebuilder) -> bool:
+        """Return whether another generation is in force now."""
+        try:
+            await rebuilder.run(self.keys.generation)
+        except NoStart as error:
+            if not self.waiting_start:
+                self.log.warning("views_rebuild_waits", reason=str(error))
+            self.waiting_start = True
+            return False
+        self.waiting_start = False
+        return True
+
+    async def genesis_note(self) -> None:
+        """Keep what only genesis says of the venue itself, before the log is trimmed above it."""
+        if "venue" in await self.streams.hash_read(self.keys.view_venue):
+            return
+        for entry in await self.streams.range_log(self.keys, 1, 1, 1):
+            field = venue_of_genesis(entry.fields)
+            if field is not None:
+                await self.streams.views_write({self.keys.view_venue: {"venue": field}})
 
     def reader_at(self, position: Position) -> Reader:
         """Return a reader of what follows a position."""
@@ -247,3 +320,17 @@ class ViewReader:
                 "view_event_unusable", seq=entry.seq, chunk=entry.chunk, index=event.event_index, kind=event.kind
             )
         return written
+
+
+def venue_of_genesis(fields: Fields) -> bytes | None:
+    """Return the venue's field of its view as genesis states it, None when it states none that can be read."""
+    for name, value in fields:
+        if name != b"genesis":
+            continue
+        try:
+            stated = orjson.loads(value)["venue_set"]
+            integer(stated["request_window_ms"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        return orjson.dumps({"e": "venue_changed", **stated, "seq": 1})
+    return None
