@@ -18,10 +18,10 @@ from gateway.readiness import VenueLost
 from gateway.secret import SecretError, secrets_read
 from gateway.server import server_build
 from shared import clock
-from shared.codes import RULES_VERSION
 from shared.database import Database, DatabaseError
 from shared.logs import logger
-from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, Refusal, RefusalStands, refusal_file_write
+from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, WAY_OUT, Refusal, RefusalStands, refusal_file_write
+from shared.rules import RULES_VERSION
 from shared.settings import Settings, settings_read
 from shared.streams import StreamsAsync, StreamsError
 
@@ -100,6 +100,16 @@ async def work(gateway: Gateway) -> None:
         group.create_task(heartbeat_run(gateway, desk))
 
 
+async def restored_meanwhile(gateway: Gateway) -> bool:
+    """Return whether the log was restored since the desk opened: what this process remembers is then no reason."""
+    desk = gateway.desk
+    assert desk is not None
+    try:
+        return await gateway.parts.streams.restores(desk.keys) != desk.watch.restores
+    except StreamsError:
+        return False
+
+
 async def refusal_write(gateway: Gateway, refusal: Refusal) -> None:
     """Write down in all three places that nothing may be trusted, before this process ends and forgets why."""
     desk = gateway.desk
@@ -107,7 +117,7 @@ async def refusal_write(gateway: Gateway, refusal: Refusal) -> None:
     parts = gateway.parts
     reason = refusal.reason | {"process": NAME, "venue": desk.venue, "time_us": parts.now_us()}
     path = refusal_file_write(parts.settings.data_dir, reason)
-    parts.log.error("refused", **refusal.reason, file=str(path))
+    parts.log.error("refused", **refusal.reason, help=WAY_OUT.format(file=path, key=desk.keys.refused))
     with contextlib.suppress(StreamsError):
         await parts.streams.set_json(desk.keys.refused, reason)
     with contextlib.suppress(DatabaseError):
@@ -127,6 +137,9 @@ async def work_result(gateway: Gateway, task: "asyncio.Task[None]") -> int:
     except BaseExceptionGroup as group:
         cause = _leaf(group.subgroup((Refusal, RefusalStands)) or group.subgroup(VenueLost) or group)
         if isinstance(cause, Refusal):
+            if await restored_meanwhile(gateway):
+                log.error("venue_lost", reason=f"the log was restored meanwhile: {cause}")
+                return EXIT_VENUE_LOST
             await refusal_write(gateway, cause)
             return EXIT_REFUSED
         if isinstance(cause, RefusalStands):

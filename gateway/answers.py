@@ -46,7 +46,7 @@ def outcome_body(cause: Cause) -> dict[str, Any]:
     """Return what happened: result, ids, seq, and the account's own events of the same entry."""
     response = cause.response
     body: dict[str, Any] = {"result": response["result"], "request_id": response["request_id"]}
-    for name in ("results", "order_id", "position_id"):
+    for name in ("results", "order_id", "position_id", "rebuilt"):
         if name in response:
             body[name] = response[name]
     body["seq"] = str(cause.seq)
@@ -67,14 +67,13 @@ def outcome_body(cause: Cause) -> dict[str, Any]:
 def result_refusal(cause: Cause) -> Refusal:
     """Return the refusal that the engine's result means."""
     response = cause.response
-    detail = {name: response[name] for name in ("order_id", "position_id", "first_seq") if name in response}
+    # An outcome that was rebuilt does not know its operation.
+    detail = {name: response[name] for name in ("order_id", "position_id", "first_seq", "op") if name in response}
     result = response["result"]
     if result not in ERRORS:
         # An engine of newer rules; its word is passed on rather than lost.
         ERRORS[result] = _CODE_FOREIGN
-    return Refusal(
-        result, detail | {"op": response["op"], "env": ENVIRONMENT}, request_id=response["request_id"], seq=cause.seq
-    )
+    return Refusal(result, detail | {"env": ENVIRONMENT}, request_id=response["request_id"], seq=cause.seq)
 
 
 def unknown_answer(call: Call, request_id: str, ts_us: int, seq: int) -> Response:

@@ -21,6 +21,7 @@ ROUTES: list[tuple[str, str, Handler, str, bool]] = [
     ("GET", "/", health.home_show, PUBLIC, False),
     ("GET", "/health", health.health_show, PUBLIC, False),
     ("GET", "/ready", health.ready_show, PUBLIC, False),
+    ("GET", "/metrics", health.metrics_show, PUBLIC, False),
     ("GET", "/api/v1/errors", health.errors_show, PUBLIC, False),
     ("POST", "/api/v1/auth", auth.sign_in_ask, LimitName.SIGN_IN_ADDRESS, False),
     ("GET", "/api/v1/auth/verify", auth.verify_get, LimitName.VERIFY, False),

@@ -167,7 +167,7 @@ def route(handler: Handler, limit: str, signed_in: bool = False) -> Callable[[Re
 
     async def endpoint(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
-        call = Call(gateway, request, request_id_fresh(gateway.parts.now_us()))
+        call = Call(gateway, request, request_id_fresh(gateway.parts.now_us(), gateway.parts.randbits))
         return await call_run(call, rule, handler)
 
     endpoint.__name__ = handler.__name__

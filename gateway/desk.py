@@ -5,6 +5,7 @@ Everything comes in by argument; `__main__.py` builds the real parts, tests buil
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ class Parts:
     now_us: Callable[[], int]
     monotonic_s: Callable[[], float]
     log: Any
+    randbits: Callable[[int], int] = secrets.randbits  # for request ids
 
 
 class Desk:
@@ -73,7 +75,14 @@ class Desk:
 
     async def open(self) -> None:
         """Take the venue's configuration and place the tail at the end of the events; raises StreamsError."""
+        self.watch.restores = await self.parts.streams.restores(self.keys)  # before anything is remembered
         await self.markets.load(self.parts.streams, self.keys)
+        while not self.markets.all():
+            # The beginning is trimmed: the view reader has kept what it said.
+            self.markets.stored((await self.views.configuration())[1])
+            if not self.markets.all():
+                self.parts.log.info("configuration_waits", reason="the view reader has written no market yet")
+                await asyncio.sleep(CONFIGURATION_PAUSE_S)
         await self.tail.start()
 
     async def run(self) -> None:
@@ -100,7 +109,9 @@ class Desk:
         """Return the account of an owner, opened now or before; raises Refusal."""
         now_us = self.parts.now_us()
         fields = schemas.operation_read(schemas.ACCOUNT_OPEN, {"owner": owner})
-        instruction = Instruction(0, request_id_fresh(now_us), schemas.ACCOUNT_OPEN.op, now_us, fields)
+        instruction = Instruction(
+            0, request_id_fresh(now_us, self.parts.randbits), schemas.ACCOUNT_OPEN.op, now_us, fields
+        )
         outcome = await self.room.send(instruction)
         if outcome.cause is None:
             raise Refusal(GatewayCode.SIGN_IN_UNAVAILABLE)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Callable
 
 from gateway.errors import GatewayCode, Refusal
 
@@ -14,11 +15,11 @@ _V7_FIRST_MS = 1_577_836_800_000
 _V7_LAST_MS = 4_102_444_800_000
 
 
-def request_id_fresh(now_us: int) -> str:
+def request_id_fresh(now_us: int, randbits: Callable[[int], int] = secrets.randbits) -> str:
     """Return a new UUIDv7 as 32 hex digits."""
     milliseconds = now_us // 1_000
     assert 0 < milliseconds < 1 << 48
-    bits = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    bits = milliseconds << 80 | 0x7 << 76 | randbits(12) << 64 | 0b10 << 62 | randbits(62)
     return f"{bits:032x}"
 
 

@@ -21,7 +21,7 @@ class Markets:
         self.request_window_ms = REQUEST_WINDOW_MS
 
     async def load(self, streams: StreamsAsync, keys: Keys) -> None:
-        """Take the first configuration from the first entry of the log and from what it caused."""
+        """Take the first configuration from the first entry of the log and what it caused, unless both are gone."""
         for entry in await streams.range_log(keys, 1, 1, 1):
             for name, value in entry.fields:
                 if name == b"genesis":

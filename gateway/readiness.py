@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway.markets import Markets
+from gateway.metrics import Facts
+from gateway.processes import processes_degraded, whole
 from gateway.tail import Tail
 from shared.database import Database, DatabaseError
 from shared.refusal import REFUSAL_SELECT, RefusalStands, refusal_file_read
-from shared.stream_guard import Conversation, ask
 from shared.streams import Keys, StreamsAsync, StreamsError
 
 LOOK_S = 0.25
@@ -34,7 +35,7 @@ CURSOR_SELECT = "SELECT seq FROM persister_cursor WHERE venue = $1"
 
 
 class VenueLost(Exception):
-    """The pointer names another venue: this process must end."""
+    """The pointer names another venue, or its log was restored: this process must end."""
 
 
 class Near(NamedTuple):
@@ -44,6 +45,7 @@ class Near(NamedTuple):
     tip: tuple[int, int]
     refused: Any
     venue: str | None
+    restores: int
 
 
 class Watch:
@@ -67,6 +69,7 @@ class Watch:
         self._tail = tail
         self._markets = markets
         self._monotonic_s = monotonic_s
+        self.restores = 0  # how often the log had been restored when the desk opened
         self.leader: dict[str, Any] = {}
         self.tip = (0, 0)
         self._leader_changed_s = float("-inf")
@@ -74,6 +77,8 @@ class Watch:
         self._written_s = float("-inf")  # Redis took a write
         self._current_s = float("-inf")  # the tail held the newest entry
         self._degraded: dict[str, str] = {"look": "nothing was looked at yet"}
+        self.beats: dict[str, dict[str, Any]] = {}  # of the processes that live, by name
+        self._snapshot_age_s: float | None = None
 
     async def run(self) -> None:
         """Look for ever; raises VenueLost or RefusalStands."""
@@ -102,7 +107,8 @@ class Watch:
         leader = await self._streams.leader_read(self._keys)
         tip = await self._streams.events_tip(self._keys)
         refused = await self._streams.get_json(self._keys.refused)
-        return Near(leader, tip, refused, await self._streams.venue())
+        restores = await self._streams.restores(self._keys)
+        return Near(leader, tip, refused, await self._streams.venue(), restores)
 
     def saw(self, near: Near) -> None:
         """Take in one look; raises VenueLost or RefusalStands."""
@@ -111,6 +117,8 @@ class Watch:
             raise RefusalStands(near.refused, "Redis")
         if near.venue is not None and near.venue != self._keys.venue:
             raise VenueLost("Redis names another venue")
+        if near.restores != self.restores:
+            raise VenueLost("the log was restored: this process begins anew")
         self._reached_s = now_s
         self.tip = near.tip
         if near.leader is not None and near.leader.get("counter") != self.leader.get("counter"):
@@ -141,13 +149,19 @@ class Watch:
         """Return what is not as it should be though instructions are taken, by part."""
         return dict(self._degraded)
 
+    def facts(self) -> Facts:
+        """Return what the metrics say of this gateway's own look."""
+        return Facts(not self.missing(), self.tip[0], self._snapshot_age_s)
+
     async def _look_wide(self) -> dict[str, str]:
         """Return what is found degraded."""
         found: dict[str, str] = {}
+        self._snapshot_age_s = None
         try:
             await self._look_redis(found)
         except StreamsError:
             found["redis"] = "not reachable"
+            self.beats = {}
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_S):
                 await self._look_database(found)
@@ -156,12 +170,15 @@ class Watch:
         return found
 
     async def _look_redis(self, found: dict[str, str]) -> None:
-        """Look at durability, the view reader's lag and the age of each market's price."""
+        """Look at durability, the processes, the view reader's lag and the age of each market's price."""
         info = await self._streams.server_info()
         if info["appendfsync"] != "always" or not info["appendonly"]:
             found["fsync"] = f"appendfsync is {info['appendfsync']}: acknowledged entries may be lost in a crash"
-        cursor = await self._streams.converse(lambda _link: _text_read(self._keys.views_cursor))
-        seq = int(cursor.partition("-")[0] or 0)
+        self.beats = await self._streams.heartbeats_read(self._keys)
+        wanted = whole(await self._streams.get_json(self._keys.engines_wanted))
+        found |= processes_degraded(self.beats, wanted, self._tail.position[0], LAG_SEQ_MAX)
+        cursor, _witness = await self._streams.views_cursor_read(self._keys)
+        seq = int((cursor or "").partition("-")[0] or 0)
         if self._tail.position[0] - seq > LAG_SEQ_MAX:
             found["views"] = f"account views are at {seq}, the events at {self._tail.position[0]}"
         for market in self._markets.all():
@@ -175,6 +192,7 @@ class Watch:
         if refused is not None:
             raise RefusalStands(refused["reason"], "Postgres")
         snapshot = await self._database.fetchrow(SNAPSHOT_SELECT, self._keys.venue)
+        self._snapshot_age_s = snapshot["age_s"] if snapshot else None
         if snapshot is None:
             found["snapshot"] = "none was written yet"
         elif snapshot["age_s"] > SNAPSHOT_AGE_MAX_S:
@@ -183,9 +201,3 @@ class Watch:
         seq = int(cursor["seq"]) if cursor else 0
         if self._tail.position[0] - seq > LAG_SEQ_MAX:
             found["history"] = f"history is at {seq}, the events at {self._tail.position[0]}"
-
-
-def _text_read(key: str) -> Conversation[str]:
-    """Return the text under a key, empty without it."""
-    [text] = yield from ask(["GET", key])
-    return (text or b"").decode("ascii", "replace")

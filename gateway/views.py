@@ -14,7 +14,8 @@ import orjson
 
 from gateway.errors import GatewayCode, Refusal
 from gateway.tail import Position, Tail
-from shared.stream_guard import Conversation, ask
+from shared.stream_guard import Command, Conversation, ask
+from shared.stream_views import generation_of
 from shared.streams import Keys, StreamsAsync
 
 OWNERS_KNOWN_MAX = 100_000
@@ -51,6 +52,7 @@ class OutcomeRead(NamedTuple):
 
     outcome: dict[str, Any] | None
     cursor: Position
+    rebuilt_us: int = 0  # log time of the snapshot that the views were last rebuilt from: outcomes before may be lost
 
 
 class Views:
@@ -59,7 +61,8 @@ class Views:
     def __init__(self, streams: StreamsAsync, keys: Keys, tail: Tail, monotonic_s: Callable[[], float]) -> None:
         """Keep what reading needs."""
         self._streams = streams
-        self._keys = keys
+        self._keys = keys  # of the generation that was in force last
+        self._rebuilt_us = 0
         self._tail = tail
         self._monotonic_s = monotonic_s
         self._mains: OrderedDict[int, int] = OrderedDict()  # of sub-accounts; whose one is never changes
@@ -67,10 +70,10 @@ class Views:
     async def account(self, account_id: int) -> AccountView:
         """Return an account's view, as new as what this gateway has seen if waiting a little makes it so."""
         wanted = self._tail.touched(account_id)
-        key = self._keys.view_account(account_id)
         deadline_s = self._monotonic_s() + BEHIND_WAIT_S
         while True:
-            cursor, fields = await self._streams.converse(lambda _link: hash_with_cursor_read(self._keys, key))
+            cursor, flat = await self._read(lambda keys: ["HGETALL", keys.view_account(account_id)])
+            fields = hash_of(flat)
             seq = int(fields.get("seq") or 0)
             current = cursor >= wanted
             if (current and "account" in fields) or self._monotonic_s() >= deadline_s:
@@ -87,11 +90,10 @@ class Views:
         """Return whose sub-account an account is, None when it is nobody's; raises Refusal when that is not known."""
         if account_id in self._mains:
             return self._mains[account_id]
-        key = self._keys.view_account(account_id)
         wanted = self._tail.touched(account_id)
         deadline_s = self._monotonic_s() + BEHIND_WAIT_S
         while True:
-            cursor, main = await self._streams.converse(lambda _link: field_with_cursor_read(self._keys, key, "main"))
+            cursor, main = await self._read(lambda keys: ["HGET", keys.view_account(account_id), "main"])
             if main is not None:
                 self._mains[account_id] = int(main)
                 if len(self._mains) > OWNERS_KNOWN_MAX:
@@ -105,7 +107,7 @@ class Views:
 
     async def insurance(self) -> dict[str, Any]:
         """Return what the insurance fund holds; raises Refusal while the view reader has not seen it."""
-        text = (await self._streams.hash_read(self._keys.view_venue)).get("insurance")
+        text = (await self.configuration())[1].get("insurance")
         if text is None:
             raise Refusal(GatewayCode.VIEW_UNAVAILABLE, {"reason": "the insurance fund's view is not written yet"})
         insurance: dict[str, Any] = orjson.loads(text)
@@ -129,15 +131,32 @@ class Views:
 
     async def outcome(self, account_id: int, request_id: str) -> OutcomeRead:
         """Return the stored outcome of a request; what is absent was absent when the cursor stood there."""
-        return await self._streams.converse(lambda _link: outcome_read(self._keys, account_id, request_id))
+        cursor, outcome = await self._read(lambda keys: ["GET", keys.outcome(account_id, request_id)])
+        return OutcomeRead(orjson.loads(outcome) if outcome else None, cursor, self._rebuilt_us)
 
     async def configuration(self) -> tuple[Position, dict[str, str]]:
         """Return how far the view reader has come at least, and the newest configuration that it has seen."""
-        return await self._streams.converse(lambda _link: hash_with_cursor_read(self._keys, self._keys.view_venue))
+        cursor, flat = await self._read(lambda keys: ["HGETALL", keys.view_venue])
+        return cursor, hash_of(flat)
 
     async def cursor(self) -> Position:
         """Return how far the view reader has come."""
-        return await self._streams.converse(lambda _link: cursor_read(self._keys))
+        return (await self._read(lambda keys: ["EXISTS", keys.view_venue]))[0]
+
+    async def _read(self, command: Callable[[Keys], Command]) -> tuple[Position, Any]:
+        """Return the cursor and the reply to one command, both of the generation that is in force at that moment."""
+        while True:
+            keys = self._keys
+            text, cursor, reply = await self._read_once(keys, command(keys))
+            generation = generation_of(text)
+            if generation.number == keys.generation:
+                self._rebuilt_us = generation.log_time_us
+                return cursor_of_text(cursor), reply
+            self._keys = Keys(keys.venue, generation.number)
+
+    async def _read_once(self, keys: Keys, command: Command) -> list[Any]:
+        """Return which generation is in force, the cursor of these keys, and the reply to a command."""
+        return await self._streams.converse(lambda _link: at_once_read(keys, command))
 
 
 def account_view(fields: Mapping[str, str], seq: int, behind_seq: int | None) -> AccountView:
@@ -158,31 +177,18 @@ def account_view(fields: Mapping[str, str], seq: int, behind_seq: int | None) ->
     )
 
 
-def hash_with_cursor_read(keys: Keys, key: str) -> Conversation[tuple[Position, dict[str, str]]]:
-    """Return the cursor and then the view, in this order: the view is at least as new as the cursor says."""
-    cursor, flat = yield from ask(["GET", keys.views_cursor], ["HGETALL", key])
+def at_once_read(keys: Keys, command: Command) -> Conversation[list[Any]]:
+    """Return which generation is in force, the cursor of these keys, and the reply to a command, from one moment."""
+    asked: list[Command] = [["GET", keys.views_generation], ["GET", keys.views_cursor], command]
+    replies = yield from ask(["MULTI"], *asked, ["EXEC"])
+    found: list[Any] = replies[-1]
+    return found
+
+
+def hash_of(flat: list[bytes]) -> dict[str, str]:
+    """Return the fields of a hash as texts."""
     texts = [item.decode("utf-8", "replace") for item in flat]
-    return cursor_of_text(cursor), dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def field_with_cursor_read(keys: Keys, key: str, name: str) -> Conversation[tuple[Position, str | None]]:
-    """Return the cursor and then one field of a view, None when it is not there."""
-    cursor, value = yield from ask(["GET", keys.views_cursor], ["HGET", key, name])
-    return cursor_of_text(cursor), None if value is None else value.decode("utf-8", "replace")
-
-
-def outcome_read(keys: Keys, account_id: int, request_id: str) -> Conversation[OutcomeRead]:
-    """Return cursor and outcome from one transaction."""
-    stored = keys.outcome(account_id, request_id)
-    replies = yield from ask(["MULTI"], ["GET", keys.views_cursor], ["GET", stored], ["EXEC"])
-    cursor, outcome = replies[-1]
-    return OutcomeRead(orjson.loads(outcome) if outcome else None, cursor_of_text(cursor))
-
-
-def cursor_read(keys: Keys) -> Conversation[Position]:
-    """Return the view reader's cursor."""
-    [cursor] = yield from ask(["GET", keys.views_cursor])
-    return cursor_of_text(cursor)
+    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def cursor_of_text(text: bytes | None) -> Position:

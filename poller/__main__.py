@@ -1,25 +1,28 @@
 """
 Wiring of the poller: settings, the venue, then forwarder, feed, ticks and watch until a signal or a refusal.
 
-0 stopped when asked; 2 settings; 3 Redis names another venue now; 78 a refusal, ours or somebody's.
+0 stopped when asked; 2 settings; 3 Redis names another venue now, or its log was
+restored; 78 a refusal, ours or somebody's.
 """
 
 import asyncio
 import contextlib
+import random
+import secrets
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from poller.connection import Feed
 from poller.forward import Forwarder
 from poller.timing import Timing
-from poller.transport import web_socket_connect
+from poller.transport import Connect, web_socket_connect
 from poller.venue import ROLE, VenueGuard, VenueLeft, Watch, refusal_file_check, venue_wait
 from poller.witness import Witness
 from shared.database import Database, DatabaseError
 from shared.logs import logger
-from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, Refusal, RefusalStands, refusal_file_write
+from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, WAY_OUT, Refusal, RefusalStands, refusal_file_write
 from shared.settings import Settings, SettingsError, settings_read
 from shared.stream_keys import Keys, StreamsError
 from shared.streams import StreamsAsync
@@ -50,9 +53,22 @@ async def ticks(forwarder: Forwarder, timing: Timing) -> None:
         await timing.sleep(min(CONFIRM_S, max(0.0, due_s - timing.monotonic_s())))
 
 
-async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Event) -> int:
+class Outside(NamedTuple):
+    """What a poller touches besides its clock; the defaults are the real ones."""
+
+    streams: Callable[[str], StreamsAsync] = StreamsAsync
+    connect: Connect = web_socket_connect
+    database: Callable[[str], Awaitable[Database]] = Database.connect
+    chance: random.Random | None = None
+    token: Callable[[int], str] = secrets.token_hex
+
+
+async def serve(
+    settings: Settings, log: Any, timing: Timing, stop: asyncio.Event, outside: Outside | None = None
+) -> int:
     """Run the poller until `stop` is set; return the exit code."""
-    streams = StreamsAsync(settings.redis_url)
+    outside = outside or Outside()
+    streams = outside.streams(settings.redis_url)
     keys = Keys("")
     stopped = asyncio.create_task(stop.wait())
     tasks: list[asyncio.Task[Any]] = [stopped]
@@ -73,12 +89,14 @@ async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Even
             settings.markets,
             settings.feed_source,
             forwarder,
-            web_socket_connect,
+            outside.connect,
             timing,
             log,
             price_age_max_ms=settings.price_age_max_ms,
+            chance=outside.chance,
+            token=outside.token,
         )
-        watch = Watch(streams, keys, guard, feed, forwarder, timing, log)
+        watch = Watch(streams, keys, guard, feed, forwarder, timing, log, outside.token)
         log.info("poller_started", venue=keys.venue, source=feed.source, markets=list(settings.markets))
         return await work(stopped, tasks, forwarder, feed.run(), [ticks(forwarder, timing), watch.run()])
     except VenueLeft as error:
@@ -89,7 +107,12 @@ async def serve(settings: Settings, log: Any, timing: Timing, stop: asyncio.Even
         return EXIT_REFUSED
     except Refusal as refusal:
         await tasks_end(tasks)  # first of all: nothing more of ours goes into that log
-        await refuse(settings, streams, keys, refusal, timing, log)
+        with contextlib.suppress(StreamsError, TimeoutError):
+            if await asyncio.wait_for(streams.restores(keys), WRITE_DOWN_S) != guard.restores:
+                log.error("venue_left", why="the log was restored meanwhile", reason=str(refusal))
+                return EXIT_VENUE_LEFT
+        reason = {**refusal.reason, "process": ROLE, "venue": keys.venue, "time_us": timing.now_us()}
+        await refuse(settings, streams, keys, reason, log, outside.database)
         return EXIT_REFUSED
     finally:
         await tasks_end(tasks)
@@ -105,15 +128,19 @@ async def tasks_end(tasks: list[asyncio.Task[Any]]) -> None:
 
 
 async def refuse(
-    settings: Settings, streams: StreamsAsync, keys: Keys, refusal: Refusal, timing: Timing, log: Any
+    settings: Settings,
+    streams: StreamsAsync,
+    keys: Keys,
+    reason: dict[str, Any],
+    log: Any,
+    connect: Callable[[str], Awaitable[Database]],
 ) -> None:
     """Write the refusal down in all three places, as far as they can be reached; the file is what must succeed."""
-    reason = {**refusal.reason, "process": ROLE, "venue": keys.venue, "time_us": timing.now_us()}
     path = refusal_file_write(settings.data_dir, reason)
-    log.error("refused", **refusal.reason, file=str(path))
+    log.error("refused", **reason, help=WAY_OUT.format(file=path, key=keys.refused))
     for place, write in (
         ("Redis", streams.set_json(keys.refused, reason)),
-        ("Postgres", refusal_row_write(settings.database_url, keys.venue, reason)),
+        ("Postgres", refusal_row_write(connect(settings.database_url), keys.venue, reason)),
     ):
         try:
             await asyncio.wait_for(write, WRITE_DOWN_S)
@@ -121,9 +148,9 @@ async def refuse(
             log.error("refusal_not_written", place=place, error=f"{type(error).__name__}: {error}")
 
 
-async def refusal_row_write(database_url: str, venue: str, reason: dict[str, Any]) -> None:
+async def refusal_row_write(connected: Awaitable[Database], venue: str, reason: dict[str, Any]) -> None:
     """Write the refusal's row, on the only connection to Postgres that a poller ever opens."""
-    database = await Database.connect(database_url)
+    database = await connected
     try:
         await database.execute(REFUSAL_INSERT, venue, ROLE, reason)
     finally:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -64,6 +65,7 @@ class Feed:
         patience: Patience | None = None,
         price_age_max_ms: int | None = None,
         chance: random.Random | None = None,
+        token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.url = url
         self.markets = frozenset(markets)
@@ -76,6 +78,7 @@ class Feed:
         self.patience = patience or Patience()
         self.price_age_max_ms = price_age_max_ms
         self.chance = chance or random.SystemRandom()
+        self.token = token  # names a session
         self.counts: Counter[str] = Counter()
         self.session = ""
         self.session_seq = 0  # of its `up`; 0 until that is in the log
@@ -111,7 +114,7 @@ class Feed:
 
     async def session_run(self) -> Drop:
         """Hold one session; return why it ended."""
-        self.session, self.session_seq, self.drop_reason = secrets.token_hex(8), 0, None
+        self.session, self.session_seq, self.drop_reason = self.token(8), 0, None
         self.undelivered = []
         try:
             self.socket = await self.connect(self.url)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from poller.connection import Drop, Feed
 from poller.forward import Forwarder
 from poller.timing import Timing
 from poller.witness import Witness
-from shared.refusal import RefusalStands, refusal_file_read
+from shared.refusal import Refusal, RefusalStands, refusal_file_read
 from shared.stream_keys import Keys, StreamsError
 
 ROLE = "poller"
@@ -20,7 +21,7 @@ OTHER_ALIVE_S = 3.0  # a heartbeat lives so long
 
 
 class VenueLeft(Exception):
-    """This process must end: the live venue is another one."""
+    """This process must end: the live venue is another one, or what it remembers of its log is out of date."""
 
 
 class Facts(Protocol):
@@ -31,6 +32,9 @@ class Facts(Protocol):
 
     async def get_json(self, key: str) -> Any:
         """Return a stored JSON value or None."""
+
+    async def restores(self, keys: Keys) -> int:
+        """Return how often the log was restored."""
 
     async def leader_read(self, keys: Keys) -> dict[str, Any] | None:
         """Return the leader's heartbeat or None."""
@@ -64,10 +68,12 @@ class VenueGuard:
         self.keys = keys
         self.data_dir = data_dir
         self.witness = witness
+        self.restores: int | None = None  # how often the log had been restored when this was first asked
 
     async def check(self) -> None:
         """
-        Raise VenueLeft when the pointer names another venue, RefusalStands when a refusal is written down.
+        Raise VenueLeft when the pointer names another venue or the log was restored, RefusalStands when a refusal is
+        written down.
 
         Raise Refusal when the log lacks what we remember. Silence of Redis is none of these.
         """
@@ -75,6 +81,7 @@ class VenueGuard:
         try:
             name = await self.streams.venue()
             refusal = await self.streams.get_json(self.keys.refused)
+            await self.restored_check()
         except StreamsError:
             return
         if name is not None and name != self.keys.venue:
@@ -82,7 +89,19 @@ class VenueGuard:
         if refusal is not None:
             raise RefusalStands(refusal, "Redis")
         with contextlib.suppress(StreamsError):
-            await self.witness.check()
+            try:
+                await self.witness.check()
+            except Refusal:
+                await self.restored_check()
+                raise
+
+    async def restored_check(self) -> None:
+        """Raise VenueLeft when the log was restored since this was first asked: what we remember may be lost."""
+        count = await self.streams.restores(self.keys)
+        if self.restores is None:
+            self.restores = count
+        if count != self.restores:
+            raise VenueLeft(f"the log of {self.keys.venue} was restored: this process begins anew")
 
 
 def refusal_file_check(data_dir: Path) -> None:
@@ -104,6 +123,7 @@ class Watch:
         forwarder: Forwarder,
         timing: Timing,
         logger: Any,
+        token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.streams = streams
         self.keys = keys
@@ -112,7 +132,7 @@ class Watch:
         self.forwarder = forwarder
         self.timing = timing
         self.logger = logger
-        self.who = secrets.token_hex(8)
+        self.who = token(8)
         self.since_us = timing.now_us()
         self.leader: dict[str, Any] = {}
         self.leader_counter: Any = None

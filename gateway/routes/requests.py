@@ -19,15 +19,17 @@ async def request_show(call: Call) -> Response:
     """Answer what became of one request of the caller's account."""
     ts_us = ts_read(call.query("ts").get("ts"))
     cursor: Position | None = None
+    rebuilt_us = 0
     for request_id in request_ids_of_path(call.request.path_params["request_id"]):
         read = await call.desk.views.outcome(call.account_id, request_id)
         # The older cursor counts: what was absent then is all that is certain of both names.
         cursor = read.cursor if cursor is None else min(cursor, read.cursor)
+        rebuilt_us = max(rebuilt_us, read.rebuilt_us)
         call.request_id = request_id
         if read.outcome is not None and await answers(call, read.outcome, ts_us):
             return json_answer(call, await stored_body(call, read.outcome))
     assert cursor is not None
-    if ts_us is not None and await not_accepted(call, cursor, ts_us):
+    if ts_us is not None and await not_accepted(call, cursor, rebuilt_us, ts_us):
         return json_answer(call, {"status": "NOT_ACCEPTED", "ts": ts_us, "env": ENVIRONMENT})
     return json_answer(call, {"status": "UNKNOWN", "env": ENVIRONMENT} | ({"ts": ts_us} if ts_us is not None else {}))
 
@@ -69,11 +71,17 @@ async def stored_body(call: Call, outcome: dict[str, Any]) -> dict[str, Any]:
     entries = await desk.parts.streams.range_events(desk.keys, (seq, 0), (seq, CHUNKS_MAX), CHUNKS_MAX)
     cause = first_cause(entries, response["request_id"]) or Cause(seq, int(outcome["log_time_us"]), response, [])
     status = "ACCEPTED" if response["result"] == OK else "REFUSED"
-    return {"status": status, "op": response["op"]} | outcome_body(cause)
+    op = {"op": response["op"]} if "op" in response else {}
+    return {"status": status} | op | outcome_body(cause)
 
 
-async def not_accepted(call: Call, cursor: Position, ts_us: int) -> bool:
-    """Return whether the sending was certainly not accepted; raises Refusal when it is too late to tell."""
+async def not_accepted(call: Call, cursor: Position, rebuilt_us: int, ts_us: int) -> bool:
+    """
+    Return whether the sending was certainly not accepted; raises Refusal when it is too late to tell.
+
+    Too late is after the request window, and for what was sent before the log time of the snapshot from which the views
+    were last rebuilt: outcomes older than it may have been lost with what was rebuilt.
+    """
     desk = call.desk
     entries = await desk.parts.streams.range_events(desk.keys, cursor, cursor, 1) if cursor[0] > 0 else []
     if not entries:
@@ -81,5 +89,8 @@ async def not_accepted(call: Call, cursor: Position, ts_us: int) -> bool:
     log_time_us = entries[0].log_time_us
     if log_time_us >= ts_us + desk.markets.request_window_ms * 1_000:
         raise Refusal(GatewayCode.OUTCOME_EXPIRED, {"ts": ts_us, "log_time_us": log_time_us})
-    # Views are only ever rebuilt from the events themselves, so the cursor's word holds for all that precedes it.
-    return ts_us + DECIDED_AFTER_US < log_time_us
+    if ts_us + DECIDED_AFTER_US >= log_time_us:
+        return False
+    if ts_us <= rebuilt_us:
+        raise Refusal(GatewayCode.OUTCOME_EXPIRED, {"ts": ts_us, "rebuilt_us": rebuilt_us})
+    return True
