@@ -10,7 +10,12 @@ from typing import Any
 
 WIDTH = 80
 # Not trouble, yet worth a line: what a person waits for or wonders about.
-EVENTS_SHOWN = frozenset({"feed_down", "feed_unreachable", "feed_up", "snapshot_loaded"})
+EVENTS_SHOWN = frozenset(
+    {
+        *("feed_down", "feed_unreachable", "feed_up", "snapshot_loaded"),
+        *("leader_promoted", "leader_deposed", "behind_trim", "border_written", "views_rebuilt"),
+    }
+)
 # Shown while the venue starts, when processes still wait for each other and warn about it.
 EVENTS_SHOWN_EARLY = frozenset({"recovery_progress", "snapshot_loaded"})
 FIELDS_HIDDEN = frozenset({"time", "timestamp", "level", "process", "event", "exception"})

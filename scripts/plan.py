@@ -33,6 +33,7 @@ class Options:
     seed: int = 1
     port: int | None = None
     ready_file: Path | None = None
+    engines: int = 1  # one leads, the others stand by
     feed_url: str = ""  # known once the simulator listens
     port_claim: socket.socket | None = None
 

@@ -24,7 +24,8 @@ LASTING_ADVICE = {
     2: "unusable settings: correct them, then start the venue again",
     64: "unusable settings or secret: correct them; its log says which",
     70: "what it derived differs: keep the data, see docs/recovery.md",
-    78: "it must not go on by itself: docs/recovery.md says what helps",
+    78: "stop, then ./scripts/tidemark log restore --dry-run; see its log",
+    79: "a newer build has taken over: start that build from now on",
 }
 
 

@@ -41,12 +41,16 @@ def ready_write(path: Path, ready: Ready) -> None:
 def ready_read(data_dir: Path) -> Ready | None:
     """Return what runs on this data folder; None when nothing does, also after a supervisor's sudden death."""
     try:
-        fields = json.loads((data_dir / "ready.json").read_text())
-        ready = Ready(**fields)
+        ready = Ready(**json.loads((data_dir / "ready.json").read_text()))
+    except PermissionError:
+        raise  # somebody else's folder: nobody knows what runs there
+    except (OSError, ValueError, TypeError):
+        return None
+    try:
         os.kill(ready.supervisor, 0)
     except PermissionError:
         return ready  # alive, and somebody else's
-    except (OSError, ValueError, TypeError):
+    except (OSError, TypeError, OverflowError):
         return None
     return ready
 

@@ -12,27 +12,24 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
-from scripts import embedded, kernels, plan, privileges
+from scripts import embedded, engines, kernels, plan, privileges
 from scripts.console import Console, LogWatcher
 from scripts.processes import LASTING_ADVICE, Child
 from scripts.ready import (
     Ready,
     http_call,
-    postgres_is_up,
     ready_write,
     redis_call,
-    redis_is_up,
     sign_in_link,
     trading_possible,
 )
+from scripts.servers import SERVER_PATIENCE_S, Servers, together
 
-STOP_ORDER = ("gateway", "persister", "engine", "poller", "simulator", "redis", "postgres")
-SERVER_PATIENCE_S = 60.0
-HELD_SAID_S = 1.0  # an earlier server that is ending needs less
+STOP_FIRST = ("gateway", "persister")  # then the engines
+STOP_LAST = ("poller", "simulator", "redis", "postgres")
+ENGINES_MAX = 3
 LOOK_S = 0.25
 MIGRATED_STAMP = "tidemark.migrated"
 WAITING_SAID_S = 10.0
@@ -118,8 +115,9 @@ class Supervisor:
             # Nothing is new: the engine, the slowest to import, waits for the servers better than we do.
             self.child_start("engine", plan.command("engine"))
         compiled = asyncio.ensure_future(kernels.compile_once(self.console, self.logs, self.children))
+        servers = Servers(self.data_dir, self.sockets, self.console, self.watcher, self.held_patience_s)
         try:
-            await together(self.servers_start(), self.feed_start())
+            await together(servers.start(self.server_start), self.feed_start())
             if not self.migrated():
                 await self.migrate()
             for name in ("poller", "persister", "gateway"):
@@ -127,69 +125,14 @@ class Supervisor:
             await compiled
         finally:
             compiled.cancel()
-        if "engine" not in self.children:
-            self.child_start("engine", plan.command("engine"))
+        for name in engines.names(self.options.engines):
+            if name not in self.children:
+                self.child_start(name, plan.command("engine"))
         await self.open_doors()
 
-    async def servers_start(self) -> None:
-        """Start the servers that were not given by their URLs, both at once."""
-        starts: list[Coroutine[Any, Any, None]] = []
-        if not os.environ.get("REDIS_URL"):
-            starts.append(self.redis_start())
-        if not os.environ.get("DATABASE_URL"):
-            starts.append(self.postgres_start())
-        await together(*starts)
-
-    async def redis_start(self) -> None:
-        """Start Valkey and wait until it has read its file."""
-        assert self.sockets is not None
-        started_s = time.monotonic()
-        socket = self.sockets / "redis.sock"
-        child = await self.server_start(embedded.redis_server(self.data_dir, self.sockets))
-        await self.until_up(child, lambda: redis_is_up(socket))
-        words = "Valkey on a private socket, each write synced to disk"
-        self.console.part("redis", words, time.monotonic() - started_s)
-
-    async def postgres_start(self) -> None:
-        """Start PostgreSQL, founding its data folder the first time."""
-        assert self.sockets is not None
-        started_s = time.monotonic()
-        data = embedded.postgres_data(self.data_dir)
-        new = not (data / "PG_VERSION").exists()
-        server = await asyncio.to_thread(embedded.postgres_server, self.data_dir, self.sockets)
-        child = await self.server_start(server)
-
-        async def is_up() -> bool:
-            return postgres_is_up(data, child.pid)
-
-        await self.until_up(child, is_up)
-        words = "PostgreSQL on a private socket" + ("; new data folder" if new else "")
-        self.console.part("postgres", words, time.monotonic() - started_s)
-
-    async def server_start(self, server: embedded.Server) -> Child:
-        """Start one server; an earlier one that is still ending is waited for, two on one folder lose data."""
-        since_s = time.monotonic()
-        said = False
-        while True:
-            try:
-                return self.child_start(server.name, server.command, server=server)
-            except embedded.EmbeddedError as error:
-                waited_s = time.monotonic() - since_s
-                if waited_s > self.held_patience_s:
-                    raise VenueError(f"{error}; end it first") from None
-            if waited_s > HELD_SAID_S and not said:
-                said = True
-                holder = embedded.lock_holder(server.lock_file)
-                self.console.part(server.name, f"waits for an earlier server to end: {holder} holds its files")
-            await asyncio.sleep(0.1)
-
-    async def until_up(self, child: Child, is_up: Callable[[], Awaitable[bool]]) -> None:
-        """Wait until a server takes work; its own last words are the error when it does not."""
-        deadline = time.monotonic() + SERVER_PATIENCE_S
-        while not await is_up():
-            if child.failures >= 3 or time.monotonic() > deadline:
-                raise VenueError(f"{child.name} does not start: {self.watcher.last_words(child.name)}")
-            await asyncio.sleep(0.01)
+    def server_start(self, server: embedded.Server) -> Child:
+        """Start one of the servers; raises EmbeddedError while an earlier one holds its files."""
+        return self.child_start(server.name, server.command, server=server)
 
     async def feed_start(self) -> None:
         """Start the local Backpack, unless the live one is asked for."""
@@ -289,6 +232,9 @@ class Supervisor:
             await asyncio.wait_for(trading_possible(self.options.url), TRADING_PATIENCE_S)
         self.ready.sign_in_url = await sign_in_link(self.options.url, self.data_dir)
         self.ready_save()
+        if venue:
+            count = self.options.engines
+            self.keepers.append(asyncio.ensure_future(engines.wanted_keep(self.ready.redis_url, venue, count)))
         for line in plan.welcome(self.options, self.ready, time.monotonic() - self.started_s):
             self.console.say(line)
 
@@ -301,8 +247,10 @@ class Supervisor:
             self.console.say("\nStopping …")
         for child in self.children.values():
             child.stopping = True
-        first = [name for name in self.children if name not in STOP_ORDER]
-        for name in (*first, *STOP_ORDER):
+        running = {name: child.pid for name, child in self.children.items() if name in engines.names(ENGINES_MAX)}
+        leader_last = await engines.stop_order(self.ready.redis_url, self.ready.venue, running)
+        order = (*STOP_FIRST, *leader_last, *STOP_LAST)
+        for name in (*(name for name in self.children if name not in order), *order):
             if name in self.children:
                 await self.children[name].stop()
         for keeper in self.keepers:
@@ -317,16 +265,6 @@ class Supervisor:
             shutil.rmtree(self.sockets, ignore_errors=True)
         if self.children:
             self.console.say("Stopped; the state is kept and the next start goes on from it.")
-
-
-async def together(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run parts of the start at once; the first error ends the others and is raised."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def folders_prepare(data_dir: Path) -> None:
