@@ -21,10 +21,11 @@ from gateway.secret import SecretError, Secrets, secrets_read
 from gateway.tail import events_read
 from scripts import ready
 from scripts.cli import data_option
+from scripts.exits import ToolStop, ending
 from shared import clock
 from shared.codes import ResultCode
-from shared.database import Database, DatabaseError
-from shared.streams import AppendStatus, Keys, StreamsAsync, StreamsError
+from shared.database import Database
+from shared.streams import AppendStatus, Keys, StreamsAsync
 
 BATCH = 250
 COUNT_MAX = 100_000
@@ -57,17 +58,25 @@ def account() -> None:
     help='File for JSON lines {"account":101,"token":"…"}, for `Authorization: Bearer`.',
 )
 @data_option
+@ending
 def account_open(count: int, tokens: Path, data_dir: Path) -> None:
-    """Open accounts with the starting balance, and a session of seven days for each."""
+    """
+    Open accounts with the starting balance, and a session of seven days for each.
+
+    \b
+    Examples:
+      ./scripts/tidemark account open --tokens tokens.jsonl
+      ./scripts/tidemark account open --count 1000 --tokens tokens.jsonl --data /srv/tidemark
+    """
     running = ready.ready_read(data_dir)
     if running is None or not running.venue:
-        raise click.ClickException(f"no venue runs on {data_dir}; start one with ./scripts/run")
+        raise ToolStop(f"no venue runs on {data_dir}; start one with ./scripts/run")
     try:
         secrets = secrets_read(data_dir / "secret", running.venue)
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            opened = asyncio.run(open_accounts(running, secrets, count, progress))
-    except (SecretError, StreamsError, DatabaseError) as error:
-        raise click.ClickException(str(error)) from error
+    except SecretError as error:
+        raise ToolStop(f"{error}; is --data the folder of the venue that runs?") from error
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        opened = asyncio.run(open_accounts(running, secrets, count, progress))
     tokens_write(tokens, opened)
     click.echo(f"{len(opened)} accounts, {opened[0].account} to {opened[-1].account}; tokens in {tokens}", err=True)
 
@@ -105,13 +114,13 @@ async def accounts_of_log(streams: StreamsAsync, keys: Keys, count: int) -> Asyn
                 if event.get("e") == "order_response" and event.get("request_id") in waiting:
                     waiting.discard(event["request_id"])
                     if event["result"] != ResultCode.OK.name:
-                        raise click.ClickException(f"the venue refused to open an account: {event['result']}")
+                        raise ToolStop(f"the venue refused to open an account: {event['result']}; docs/api.md says why")
                     account_ids.append(int(event["account"]))
         if account_ids:
             heard_s = clock.monotonic_s()
             yield account_ids
         elif clock.monotonic_s() - heard_s > SILENCE_S:
-            raise click.ClickException(f"no answer to {len(waiting)} instructions; does an engine lead? see /ready")
+            raise ToolStop(f"no answer to {len(waiting)} instructions; `./scripts/tidemark doctor` says who leads")
 
 
 async def instructions_append(streams: StreamsAsync, keys: Keys, count: int) -> set[str]:
@@ -123,7 +132,7 @@ async def instructions_append(streams: StreamsAsync, keys: Keys, count: int) -> 
     ]
     for appended in await streams.append_many(keys, [instruction.entry() for instruction in instructions]):
         if appended.status is not AppendStatus.ACCEPTED:
-            raise click.ClickException(f"the log did not take the instructions: {appended.reason}")
+            raise ToolStop(f"the log did not take the instructions: {appended.reason}; see `./scripts/tidemark doctor`")
     return {instruction.request_id for instruction in instructions}
 
 

@@ -65,7 +65,7 @@ class Writer:
 
     def __init__(self) -> None:
         self.buffer = CopyBuffer(BUFFER_BYTES)
-        self.process = WriterProcess(self.buffer, VENUE, REPOSITORY, logs.logger("bench"))
+        self.process = WriterProcess(self.buffer, VENUE, logs.logger("bench"), REPOSITORY)
         self.process.receive(time.monotonic())
 
     def snapshot(self, states: Any) -> tuple[float, float]:

@@ -1,10 +1,11 @@
 """
-What the core and the snapshot cost: `scripts/bench core|snapshot`; fixed seeds, medians, one JSON line for a history.
+What core, snapshot and recovery cost: `scripts/bench core|snapshot|recovery`; fixed seeds, one JSON line for a history.
 
 Question of `core`: does a tick that fires nothing cost the same whatever rests, what do opens and closes cost, and
 orders upon a book, and cross accounts in a fall; with `--peers`, what do other engines make of the same streams in the
 same run?
 Question of `snapshot`: how long does the hot thread stand still, and how soon is the state durable?
+Question of `recovery`: how soon has a restarted engine applied a long tail?
 """
 
 import json
@@ -157,3 +158,16 @@ def snapshot(positions: str, repeats: int) -> None:
 
     figures, table = measure([int(size) for size in positions.split(",")], repeats, console)
     report("snapshot", [table], figures)
+
+
+@bench.command()
+@click.option("--entries", default=1_000_000, show_default=True, help="Entries of the log after the snapshot.")
+@click.option("--positions", default=100_000, show_default=True, help="Positions in the snapshot, each with SL and TP.")
+@click.option("--instructions", default=10, show_default=True, help="Instructions in a thousand entries.")
+@click.option("--repeats", default=3, show_default=True, help="Restarts of which the fastest is shown.")
+def recovery(entries: int, positions: int, instructions: int, repeats: int) -> None:
+    """A restarted engine on a long tail in a real Redis: seconds, entries a second, memory; then replay."""
+    from scripts.bench_recovery import measure
+
+    figures, table = measure(entries, positions, instructions, repeats, console)
+    report("recovery", [table], figures)

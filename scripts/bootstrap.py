@@ -49,11 +49,16 @@ def main() -> None:
         os.chdir(REPOSITORY)
         # Once for a source, and before any test's own time counts: from the cache it takes a moment.
         subprocess.run([python, "-m", "engine.warm"], check=False)
-        os.execv(python, [python, "-m", "pytest", *arguments[1:]])
+        os.execv(python, [python, "-m", "pytest", *(arguments[1:] or beside())])
     if arguments[:1] == ["check"]:
         os.chdir(REPOSITORY)
         sys.exit(check(python, arguments[1:]))
     os.execv(python, [python, "-m", "scripts.cli", *arguments])
+
+
+def beside() -> list[str]:
+    """Return how the whole suite runs: most of it waits for servers, so whole files run beside each other."""
+    return [f"--numprocesses={max(2, min(3, (os.cpu_count() or 2) - 1))}", "--dist=loadfile"]
 
 
 # ---- where things are ------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The operator's command line: `tidemark …`; each command's code is imported only when it is asked for."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -14,10 +15,22 @@ COMMANDS = {
     "doctor": ("scripts.doctor:doctor", "Check every prerequisite and every running part."),
     "feed": ("scripts.cli:feed", "Steer the simulated or recorded feed."),
     "account": ("scripts.accounts:account", "Open accounts for tests and operators."),
-    "snapshot": ("scripts.snapshot:snapshot", "Look into snapshots; never writes."),
-    "replay": ("scripts.replay:replay", "Rebuild a state from the log and compare."),
+    "snapshot": ("scripts.snapshot:snapshot", "Look into any moment of a venue; never writes."),
+    "replay": ("scripts.replay:replay", "Rebuild any moment from the log, compare, ask what if."),
+    "recovery-plan": ("scripts.recovery_plan:recovery_plan", "What a start would load, replay and refuse."),
+    "why": ("scripts.why:why", "The entries that made an order, a position, an account."),
+    "capsule": ("scripts.capsule:capsule", "Hand over a stretch of the log as one file; run such a file."),
+    "log": ("scripts.restore:log", "Mend the log of a venue that refused to go on."),
+    "archive": ("scripts.archive:archive", "What the archive of the log holds, and whether it is whole."),
+    "audit": ("scripts.audit:audit", "Every instruction with its outcome: export it, prove it."),
+    "views": ("scripts.views:views", "Make account views and outcomes anew."),
+    "derive": ("scripts.derive:derive", "Derive events again that the history in Postgres lacks."),
+    "reset": ("scripts.reset:reset", "End this venue; the next start founds a new one."),
+    "upgrade": ("scripts.upgrade:upgrade", "Whether this build may go on with this log."),
     "bench": ("scripts.benchmarks:bench", "Measure this build on this machine."),
 }
+# What looks into small states for a moment.
+READERS = frozenset({"snapshot", "why", "recovery-plan", "capsule"})
 
 
 class LazyGroup(click.Group):
@@ -31,6 +44,9 @@ class LazyGroup(click.Group):
         """Return one command, importing its module now."""
         if name not in COMMANDS:
             return None
+        if name in READERS:
+            # Huge pages make the first touch of a state cost 400 ms, which pays in an engine alone.
+            os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
         module, _, attribute = COMMANDS[name][0].partition(":")
         found: click.Command = getattr(importlib.import_module(module), attribute)
         return found
@@ -69,6 +85,7 @@ def data_option(function: click.decorators.FC) -> click.decorators.FC:
 @click.option(
     "--port", type=click.IntRange(1, 65_535), default=None, help="Port of the gateway; 8080 or the next free."
 )
+@click.option("--engines", type=click.IntRange(1, 3), default=1, show_default=True, help="One leads, others stand by.")
 @click.option("--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Write URLs and pids here as well.")
 def run_command(
     feed: str,
@@ -78,9 +95,17 @@ def run_command(
     seed: int,
     data_dir: Path,
     port: int | None,
+    engines: int,
     ready_file: Path | None,
 ) -> None:
-    """Start a whole venue: servers, feed, engine, persister, gateway. Ctrl-C stops it."""
+    """
+    Start a whole venue: servers, feed, engine, persister, gateway. Ctrl-C stops it.
+
+    \b
+    Examples:
+      ./scripts/tidemark run
+      ./scripts/tidemark run --feed live --engines 2 --data /srv/tidemark
+    """
     from scripts import supervisor
 
     if feed not in ("simulated", "live"):
@@ -98,8 +123,21 @@ def run_command(
         seed=seed,
         port=port,
         ready_file=ready_file.absolute() if ready_file else None,
+        engines=engines,
     )
     sys.exit(supervisor.main(options))
+
+
+class Absent(click.ClickException):
+    """There is nothing to act upon."""
+
+    exit_code = 2
+
+
+class Forbidden(click.ClickException):
+    """The folder is somebody else's."""
+
+    exit_code = 3
 
 
 @click.group()
@@ -110,10 +148,20 @@ def feed() -> None:
 @feed.command("go")
 @data_option
 def feed_go(data_dir: Path) -> None:
-    """Let a feed run that was started with --hold."""
-    if ready.ready_read(data_dir) is None:
-        raise click.ClickException(f"no venue runs on {data_dir}")
-    (data_dir / plan.GO_FILE).touch()
+    """
+    Let a feed run that was started with --hold.
+
+    \b
+    Examples:
+      ./scripts/tidemark feed go
+      ./scripts/tidemark feed go --data /srv/tidemark
+    """
+    try:
+        if ready.ready_read(data_dir) is None:
+            raise Absent(f"no venue runs on {data_dir}: start one with ./scripts/run --hold")
+        (data_dir / plan.GO_FILE).touch()
+    except PermissionError:
+        raise Forbidden(f"no permission for {data_dir}: run it as the user who owns this folder") from None
     click.echo("The feed runs.")
 
 

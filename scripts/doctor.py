@@ -9,39 +9,50 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from scripts import bootstrap, embedded, kernels, ready
 from scripts.cli import data_option
+from scripts.doctor_recovery import (
+    BAD,
+    GOOD,
+    WARNING,
+    Check,
+    judged,
+    numbers_lost,
+    recovery_checks,
+    rows_checks,
+)
+from scripts.exits import ending
 from shared import settings
 from shared.database import Database, DatabaseError
+from shared.refusal import refusal_file_read
 from shared.stream_guard import ask
 from shared.streams import Keys, Streams, StreamsError
 
-GOOD, WARNING, BAD = "ok", "warning", "fail"
 DISK_BYTES_MIN = 1 << 30
 SNAPSHOT_AGE_MAX_S = 60.0
 LAG_SEQ_MAX = 5_000
 CLOCK_SKEW_MAX_US = 2_000_000
+REFUSAL_FIX = "stop the venue, then `./scripts/tidemark log restore --dry-run`; docs/operations.md has the run book"
 PROCESSES = ("poller", "engine", "persister", "gateway")
-
-
-class Check(NamedTuple):
-    """One thing that was looked at; the fix is empty unless something is wrong."""
-
-    name: str
-    state: str
-    words: str
-    fix: str = ""
 
 
 @click.command()
 @data_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on stdout.")
-def doctor(data_dir: Path, as_json: bool) -> None:
-    """Check every prerequisite and every running part; exit code 1 when something fails."""
+@ending
+def doctor(data_dir: Path, as_json: bool) -> int:
+    """
+    Check every prerequisite and every running part; exit code 1 when something fails.
+
+    \b
+    Examples:
+      ./scripts/tidemark doctor
+      ./scripts/tidemark doctor --data /srv/tidemark --json
+    """
     checks = [*machine_checks(data_dir), *venue_checks(data_dir)]
     if as_json:
         click.echo(json.dumps([check._asdict() for check in checks], indent=2))
@@ -51,12 +62,7 @@ def doctor(data_dir: Path, as_json: bool) -> None:
             click.echo(f" {check.name:<11} {check.words}")
             if check.fix and check.state != GOOD:
                 click.echo(f"{'':<20} -> {check.fix}")
-    sys.exit(any(check.state == BAD for check in checks))
-
-
-def judged(name: str, good: bool, words: str, fix: str, state_else: str = BAD) -> Check:
-    """Return a check that is good or not."""
-    return Check(name, GOOD if good else state_else, words, "" if good else fix)
+    return int(any(check.state == BAD for check in checks))
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
@@ -120,8 +126,9 @@ def venue_checks(data_dir: Path) -> Iterator[Check]:
     database_url = running.database_url if running else os.environ.get("DATABASE_URL", "")
     refused = data_dir / "refused.json"
     if refused.exists():
-        fix = "docs/recovery.md says what a refusal means and how it ends"
-        yield Check("refusal", BAD, f"{refused}: {refused.read_text()[:200].strip()}", fix)
+        fix = REFUSAL_FIX
+        reason = refusal_file_read(data_dir) or {}
+        yield Check("refusal", BAD, f"{reason.get('process', 'somebody')} refused: {reason.get('text')}", fix)
     if not redis_url or not database_url:
         yield Check("venue", GOOD, f"none runs on {data_dir}; ./scripts/run starts one")
         return
@@ -131,13 +138,16 @@ def venue_checks(data_dir: Path) -> Iterator[Check]:
         streams = Streams(redis_url)
         yield from redis_checks(streams)
         venue = streams.venue()
-        fix = "wait for the first engine, or look into logs/engine.log"
-        yield judged("venue", bool(venue), f"Redis names {venue or 'no venue yet'}", fix)
+        known = running.venue if running else None
+        fix = REFUSAL_FIX if known else "wait for the first engine, or look into logs/engine.log"
+        words = f"Redis names {venue or 'no venue'}" + (f", but {known} ran here" if known not in (None, venue) else "")
+        yield judged("venue", bool(venue) and known in (None, venue), words, fix)
         if venue:
             keys = Keys(venue)
             tip = streams.events_tip(keys)[0]
-            yield from stream_checks(streams, keys)
+            yield from stream_checks(streams, keys, database_url)
             yield from process_checks(streams, keys)
+            yield from recovery_checks(streams, keys, streams.log_tip(keys))
     except StreamsError as error:
         yield Check("redis", BAD, f"not usable: {error}", "is the server running? see logs/redis.log")
     try:
@@ -163,22 +173,42 @@ def redis_checks(streams: Streams) -> Iterator[Check]:
     yield judged("memory", not limit or used < 0.8 * limit, words, "raise maxmemory: at 80 % nothing is accepted")
 
 
-def stream_checks(streams: Streams, keys: Keys) -> Iterator[Check]:
+def stream_checks(streams: Streams, keys: Keys, database_url: str) -> Iterator[Check]:
     """Yield whether log and events are whole: an entry was added for each number, nothing was deleted inside."""
     refusal = streams.get_json(keys.refused)
-    fix = "docs/recovery.md says what a refusal means and how it ends"
+    fix = REFUSAL_FIX
     yield judged("refused", refusal is None, "nobody refuses" if refusal is None else f"{refusal}", fix)
     tip, first = streams.log_tip(keys), streams.log_first(keys)
     added, length = stream_counts(streams, keys.log)
     words = f"entries {first} to {tip}, {length} held"
-    whole = length == tip - first + 1 and added in (None, tip)
-    if added not in (None, tip):
+    lost = lost_count(database_url, keys, first) if length < tip - first + 1 and streams.restores(keys) else 0
+    whole = length + lost == tip - first + 1 and added in (None, tip)
+    if added is None:
+        words += "; this server does not count what was ever added, Redis 7 and Valkey do"
+    elif added != tip:
         words += f", but {added} were ever added"
-    yield judged("log", whole, words, "the log lost or gained entries by a foreign hand; restore it from a copy")
+    fix = "entries went or came by a foreign hand: `./scripts/tidemark recovery-plan` says what a restart would do"
+    yield judged("log", whole, words, fix)
     events_first, events_tip = streams.events_first(keys), streams.events_tip(keys)
     _, length = stream_counts(streams, keys.events)
     words = f"{length} entries, caused by {events_first[0]} to {events_tip[0]}"
     yield judged("events", events_tip[0] <= tip, words, "the events are ahead of the log: the log lost its tail")
+
+
+def lost_count(database_url: str, keys: Keys, first_seq: int) -> int:
+    """Return how many numbers a restoration left unused, 0 while the database cannot be asked."""
+
+    async def ask_rows() -> int:
+        database = await Database.connect(database_url)
+        try:
+            return await numbers_lost(database, keys, first_seq)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(ask_rows())
+    except (DatabaseError, OSError):
+        return 0
 
 
 def stream_counts(streams: Streams, key: str) -> tuple[int | None, int]:
@@ -234,8 +264,9 @@ async def database_checks(url: str, keys: Keys | None, tip: int) -> list[Check]:
         fix = "the table persister_rejects says which and why; they are kept byte for byte"
         checks.append(judged("rejects", count == 0, f"{count} events could not be stored", fix, WARNING))
         refusals = await database.fetch("SELECT process, reason FROM refusals WHERE venue = $1", keys.venue)
-        fix = "docs/recovery.md says what a refusal means and how it ends"
+        fix = REFUSAL_FIX
         checks.append(judged("refusals", not refusals, f"{len(refusals)} in the database {refusals or ''}", fix))
+        checks += await rows_checks(database, keys)
         return checks
     finally:
         await database.close()

@@ -1,265 +1,195 @@
-"""`tidemark replay`: rebuild a state from the log, prove every checkpoint on the way, compare the events; read-only."""
+"""`tidemark replay`: rebuild any moment from the log, prove every checkpoint on the way, ask what if; read-only."""
 
 import json
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from engine.ingest import BATCH_MAX, Machine, machine_restore
-from engine.publish import KEPT_MAX, Divergence, Publisher
-from engine.recovery import LAST_NONE, Recovery
-from scripts.access import AccessError, streams_reach
+from engine.ingest import machine_restore
+from engine.publish import Divergence, Last, Publisher
+from engine.recovery import LAST_NONE
+from scripts import snapshot_rows
+from scripts import snapshot_tables as tables
 from scripts.cli import data_option
+from scripts.exits import EXIT_DIFFERENT, EXIT_INTERRUPTED, ToolStop, ending
+from scripts.moments import Moment, moment_at, snapshot_before
+from scripts.progress import Going
+from scripts.replaying import Outcome, Replay
+from scripts.snapshot_export import moment_write
+from scripts.sources import Sources, place_words, time_text
+from scripts.wanted import TimeParam
+from scripts.what_if import Change, WhatIfError, difference_print, what_if
 from shared.refusal import Refusal
-from shared.streams import Keys, StreamsError
-
-EXIT_DIFFERENT = 1
-EXIT_IMPOSSIBLE = 2
-EXIT_INTERRUPTED = 130
-WAIT_FOR_EVENTS_S = 2.0
-HASHES_KEPT = 1_000  # keyframes whose checkpoint may still come
 
 
-class Outcome(NamedTuple):
-    """What a replay found."""
+class Asked(NamedTuple):
+    """What one replay is to do."""
 
-    venue: str
-    start_seq: int
-    seq: int
-    log_time_us: int
-    state_hash: str
-    record_hash: str
-    entries: int
-    entries_per_s: int
-    checkpoints_verified: int
-    checkpoints_unknown: int  # of keyframes before the start
-    checkpoints_different: list[int]
-    events_compared: int | None  # None: not asked for
-    events_unpublished: int
-    trouble: str
+    first_seq: int | None
+    last_seq: int | None
+    at_us: int | None
+    verify: bool
+    account_id: int | None
+    export: Path | None
+    as_json: bool
 
 
-class Replay:
-    """One machine on its way through the log."""
+class Beginning(NamedTuple):
+    """What a replay starts from."""
 
-    def __init__(self, streams: Any, keys: Keys, machine: Any, publisher: Publisher | None) -> None:
-        self.streams = streams
-        self.keys = keys
-        self.machine = machine
-        self.publisher = publisher  # keeps and compares; it never publishes here
-        self.start_seq = machine.seq
-        self.header = machine.header()
-        self.hashes: dict[int, tuple[str, str]] = {}
-        self.verified_count = 0
-        self.unknown_count = 0
-        self.different: list[int] = []
-        self.compared_count = 0
-        self.started_s = time.monotonic()
-
-    def run(self, last_seq: int, advance: Callable[[int], None]) -> None:
-        """Apply everything up to last_seq; raises Refusal at a gap, Divergence at other events."""
-        while self.machine.seq < last_seq:
-            count = min(BATCH_MAX, last_seq - self.machine.seq)
-            entries = self.streams.read_log(self.keys, self.machine.seq, count, None)
-            if not entries:
-                raise Refusal(f"the log ends at {self.machine.seq}, before {last_seq}")
-            self.machine.load(entries)
-            while (step := self.machine.step()) is not None:
-                if self.publisher is not None:
-                    self.publisher.keep(step.outputs)
-                self.header_look()
-            if self.publisher is not None:
-                self.compared_count += self.publisher.compare(self.machine.seq)
-                if len(self.publisher.kept) > 2 * KEPT_MAX:
-                    raise Refusal(f"{self.missing_words(len(self.publisher.kept))}: no engine keeps that many")
-            advance(len(entries))
-
-    def header_look(self) -> None:
-        """Hash a keyframe; compare a checkpoint with the hash of its keyframe."""
-        header, before = self.machine.header(), self.header
-        self.header = header
-        if before.keyframe_slot not in (0, header.keyframe_slot):
-            self.hashes[header.seq] = self.machine.hashes()
-            self.hashes.pop(min(self.hashes) if len(self.hashes) > HASHES_KEPT else -1, None)
-        if header.checkpoint != before.checkpoint:
-            seq, *claim = header.checkpoint
-            own = self.hashes.get(seq)
-            if own is None:
-                self.unknown_count += 1
-            elif own == tuple(claim):
-                self.verified_count += 1
-            else:
-                self.different.append(seq)
-
-    def events_judge(self) -> tuple[int, str]:
-        """
-        Return how many outputs are not in the events, and what is wrong with that, "" when nothing is.
-
-        A live engine may be a batch behind, so the events are read again for a moment. What stays unpublished is right
-        only beyond what the last leader stood for: entries that nobody has answered yet, as after any stop.
-        """
-        if self.publisher is None:
-            return 0, ""
-        deadline = time.monotonic() + WAIT_FOR_EVENTS_S
-        while True:
-            self.compared_count += self.publisher.compare(self.machine.seq)
-            if not self.publisher.kept or time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        seq = self.published_seq()
-        missing_count = sum(output.seq <= seq for output in self.publisher.kept)
-        trouble = f"{self.missing_words(missing_count)}: all up to entry {seq} was published" if missing_count else ""
-        return len(self.publisher.kept), trouble
-
-    def published_seq(self) -> int:
-        """
-        Return the entry up to which every output must be in the events.
-
-        A leader publishes before it shows life, and a checkpoint's snapshot waits for the events before it. Events that
-        begin nowhere lack even the genesis.
-        """
-        heartbeat = self.streams.leader_read(self.keys) or {}
-        seqs = [self.machine.header().checkpoint[0], int(heartbeat.get("seq", 0))]
-        if self.streams.events_tip(self.keys) == (0, 0):
-            seqs.append(self.machine.seq)
-        return max(seqs)
-
-    def missing_words(self, count: int) -> str:
-        """Return in words what the events lack."""
-        assert self.publisher is not None
-        first, tip = self.publisher.kept[0], self.streams.events_tip(self.keys)
-        return f"the events end at {tip[0]}-{tip[1]} and lack {count} outputs from {first.seq}-{first.chunk} on"
-
-    def outcome(self, venue: str, unpublished: int, trouble: str) -> Outcome:
-        """Return what was found."""
-        seconds = max(1e-6, time.monotonic() - self.started_s)
-        state_hash, record_hash = self.machine.hashes()
-        entries = self.machine.seq - self.start_seq
-        return Outcome(
-            venue=venue,
-            start_seq=self.start_seq,
-            seq=self.machine.seq,
-            log_time_us=self.machine.header().log_time_us,
-            state_hash=state_hash,
-            record_hash=record_hash,
-            entries=entries,
-            entries_per_s=round(entries / seconds),
-            checkpoints_verified=self.verified_count,
-            checkpoints_unknown=self.unknown_count,
-            checkpoints_different=self.different,
-            events_compared=None if self.publisher is None else self.compared_count,
-            events_unpublished=unpublished,
-            trouble=trouble,
-        )
-
-
-class NoStore:
-    """Replay asks Postgres nothing."""
-
-    def snapshot_seqs(self) -> list[tuple[int, str]]:
-        """Return no rows."""
-        return []
-
-
-class Quiet:
-    """Recovery's log, which the tool does not need."""
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Say nothing."""
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Say what was passed over."""
-        print(f"{event}: {fields}", file=sys.stderr)
-
-
-def start_choose(venue: str, folder: Path, first_seq: int | None) -> tuple[Machine, Any]:
-    """Return machine and last output to start from: the empty state, or the newest file at or below first_seq."""
-    if first_seq is None:
-        return machine_restore(None), LAST_NONE
-    recovery = Recovery(venue, folder, NoStore(), machine_restore, Quiet())
-    recovery.seq_max = first_seq
-    start = recovery.start()
-    return start.machine, start.last
+    machine: Any
+    last: Last  # the newest output derived up to there
+    words: str
+    seq_max: int  # of the snapshot; 0 the empty state
 
 
 @click.command("replay")
-@click.option("--from", "first_seq", type=click.IntRange(0), help="Start from the newest snapshot file at or below.")
+@click.option("--from", "first_seq", type=click.IntRange(0), help="Start from the newest snapshot at or below.")
 @click.option("--to", "last_seq", type=click.IntRange(1), help="Stop after this entry; the log's end without it.")
+@click.option("--at", "at_us", type=TimeParam(), help="Stop after the last entry at or before 2026-11-20T10:00:03Z.")
 @click.option("--verify", is_flag=True, help="Compare every derived event with the events stream, byte by byte.")
 @click.option("--account", "account_id", type=click.IntRange(1), help="Print this account as it is at the end.")
+@click.option("--export", type=click.Path(dir_okay=False, path_type=Path), help="Write the state: FILE.json, FILE.csv.")
+@click.option("--with", "operations", multiple=True, metavar="OP", help="What if this had come first?")
+@click.option("--without", type=click.IntRange(1), multiple=True, metavar="ACCOUNT", help="What if it had been idle?")
+@click.option("--engine", type=click.Path(file_okay=False, path_type=Path), help="What would this checkout have done?")
+@click.option("--archive", type=click.Path(path_type=Path), help="Read the log from this archive alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @data_option
+@ending
 def replay(
-    first_seq: int | None, last_seq: int | None, verify: bool, account_id: int | None, as_json: bool, data_dir: Path
-) -> None:
-    """Rebuild a state from the log; every checkpoint's hash is compared on the way."""
-    try:
-        with streams_reach(data_dir) as streams:
-            code = replay_run(streams, data_dir, first_seq, last_seq, verify, account_id, as_json)
-    except (AccessError, StreamsError) as error:
-        click.echo(f"tidemark replay: {error}", err=True)
-        code = EXIT_IMPOSSIBLE
-    sys.exit(code)
+    operations: tuple[str, ...], without: tuple[int, ...], engine: Path | None, archive: Path | None, data_dir: Path,
+    **options: Any,
+) -> int:  # fmt: skip
+    """
+    Rebuild a state from log and archive; every checkpoint's hash is compared on the way; exit code 1 at a difference.
+
+    With --with, --without or --engine: what would have been different, per account.
+
+    \b
+    Examples:
+      ./scripts/tidemark replay --verify
+      ./scripts/tidemark replay --at 2026-11-20T10:00:03Z --account 101
+      ./scripts/tidemark replay --from 40000 --with 'market_set BTC_USDC_PERP fee_taker_ppm=400'
+    """
+    asked = Asked(**options)
+    if asked.last_seq is not None and asked.at_us is not None:
+        raise click.UsageError("--to and --at name different ends: give one of them")
+    change = Change(operations, without, engine.absolute() if engine is not None else None)
+    with Sources(data_dir, archive) as sources:
+        if change.asked():
+            return compared(sources, asked, change)
+        return replayed(sources, asked)
 
 
-def replay_run(
-    streams: Any,
-    data_dir: Path,
-    first_seq: int | None,
-    last_seq: int | None,
-    verify: bool,
-    account_id: int | None,
-    as_json: bool,
-) -> int:
+def beginning_find(sources: Sources, asked: Asked) -> Beginning:
+    """Return the start: the newest snapshot at or below the one asked for, else as early as anybody's log goes."""
+    seq_max = asked.first_seq
+    if seq_max is None and asked.at_us is not None:
+        seq_max = snapshot_before(sources, asked.at_us)
+    if seq_max is None and (seq_max := sources.starts[0]):
+        print(
+            f"Entries before {seq_max + 1:,} are of older rules, or held by nobody: started from the snapshot there.",
+            file=sys.stderr,
+        )
+    if not seq_max:
+        return Beginning(machine_restore(None), LAST_NONE, "empty state", 0)
+    start = sources.recovery(seq_max).start()
+    words = place_words(start.place, start.machine.seq) if start.machine.seq else start.place
+    return Beginning(start.machine, start.last, words, start.machine.seq)
+
+
+def target_of(sources: Sources, asked: Asked) -> int:
+    """Return the last entry to apply, where it is given as a number or not at all; raises ToolStop beyond the end."""
+    tip = sources.log.tip()
+    if asked.last_seq is not None and asked.last_seq > tip:
+        raise ToolStop(f"the log ends at entry {tip:,}: there is no entry {asked.last_seq:,} yet; leave --to out")
+    return tip if asked.last_seq is None else asked.last_seq
+
+
+def replayed(sources: Sources, asked: Asked) -> int:
     """Replay, print, return the exit code."""
-    venue = streams.venue()
-    if venue is None:
-        raise AccessError("Redis names no venue")
-    keys = Keys(venue)
-    tip = streams.log_tip(keys)
-    target = tip if last_seq is None else last_seq
-    if target > tip:
-        raise AccessError(f"the log ends at {tip}")
-    machine, last = start_choose(venue, data_dir / "snapshots", first_seq)
-    publisher = Publisher(streams, keys, last) if verify else None
-    going = Replay(streams, keys, machine, publisher)
+    target = target_of(sources, asked)
+    beginning = beginning_find(sources, asked)
+    publisher = None
+    if asked.verify and sources.log.streams is None:
+        print("The events are in Redis, which is not read: checkpoints alone are compared.", file=sys.stderr)
+    elif asked.verify:
+        publisher = Publisher(sources.log.streams, sources.keys, beginning.last)
+    going = Replay(sources.log, beginning.machine, publisher)
     trouble, code, unpublished = "", 0, 0
-    console = Console(stderr=True)
-    columns = (TextColumn("replay"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("replay", total=max(0, target - machine.seq))
+    with Going("replay", target - beginning.machine.seq) as progress:
         try:
-            going.run(target, lambda count: progress.advance(task, count))
+            if asked.at_us is None:
+                going.run(target, progress.advance)
+            else:
+                going.run_to_time(asked.at_us, progress.advance)
             unpublished, trouble = going.events_judge()
             code = EXIT_DIFFERENT if trouble else 0
         except (Refusal, Divergence) as error:
             trouble, code = str(error), EXIT_DIFFERENT
         except KeyboardInterrupt:
-            trouble, code = f"stopped at {machine.seq}", EXIT_INTERRUPTED
-    outcome = going.outcome(venue, unpublished, trouble)
+            trouble, code = f"stopped at {going.machine.seq}; nothing was changed", EXIT_INTERRUPTED
+    outcome = going.outcome(sources.venue, beginning.words, unpublished, trouble)
     code = code or (EXIT_DIFFERENT if outcome.checkpoints_different else 0)
-    outcome_print(outcome, machine.account_view(account_id) if account_id is not None else None, as_json)
+    outcome_print(outcome, account_of(going.machine, asked.account_id), asked.as_json)
+    if asked.export is not None and code != EXIT_INTERRUPTED:
+        place = f"{outcome.start}, then replayed"
+        form = "csv" if asked.export.suffix == ".csv" else "json"
+        written = moment_write(Moment(going.machine, place), form, asked.export)
+        click.echo(f"written: {', '.join(map(str, written))}", err=True)
     return code
+
+
+def account_of(machine: Any, account_id: int | None) -> dict[str, Any] | None:
+    """Return one account with its positions and orders, None when none is asked for; raises ToolStop for a wrong id."""
+    if account_id is None:
+        return None
+    found = snapshot_rows.accounts_rows(machine, account_id)
+    if not found:
+        raise ToolStop(f"there is no account {account_id} at entry {machine.seq:,}; name another with --account")
+    positions, orders = (
+        snapshot_rows.positions_rows(machine, account_id),
+        snapshot_rows.orders_rows(machine, account_id),
+    )
+    return {**found[0], "positions": positions, "orders": orders}
+
+
+def compared(sources: Sources, asked: Asked, change: Change) -> int:
+    """Replay as it was and as it might have been; print the difference, return the exit code."""
+    target = target_of(sources, asked) if asked.at_us is None else moment_at(sources, asked.at_us).seq
+    beginning = beginning_find(sources, asked)
+
+    def machine_make() -> Any:
+        if not beginning.seq_max:
+            return machine_restore(None)
+        return sources.recovery(beginning.seq_max).start().machine
+
+    def entries_read(after_seq: int, count: int) -> Sequence[Any]:
+        return sources.log.read(after_seq, count)
+
+    with Going("what if", 2 * (target - beginning.seq_max)) as progress:
+        try:
+            difference = what_if(machine_make, entries_read, target, change, progress.advance)
+        except WhatIfError as error:
+            raise ToolStop(f"{error}; `./scripts/tidemark replay --help` has examples") from None
+    return difference_print(difference, asked.as_json)
 
 
 def outcome_print(outcome: Outcome, account: dict[str, Any] | None, as_json: bool) -> None:
     """Print what was found, for people or for programs."""
     fields = outcome._asdict()
-    if account is not None:
-        fields["account"] = account
     if as_json:
-        click.echo(json.dumps(fields))
+        click.echo(json.dumps(fields if account is None else {**fields, "account": account}))
         return
+    fields["log_time"] = time_text(outcome.log_time_us)
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        if name == "account":
-            click.echo(json.dumps(value, indent=2))
-        elif value not in (None, "", []):
+        if value not in (None, "", []):
             text = f"{value:,}" if isinstance(value, int) and name.startswith(("entries", "events")) else value
             click.echo(f"{name.replace('_', ' '):<{width}}  {text}")
+    if account is not None:
+        tables.account_print(f"Account {account['account']} at entry {outcome.seq:,}", account)

@@ -1,183 +1,248 @@
-"""`tidemark snapshot`: look into snapshots, from Postgres or from a file; read-only."""
+"""`tidemark snapshot`: look into a venue's state, of a snapshot or of any entry or time of its log; read-only."""
 
 import json
 import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from engine.documents import DocumentUnreadable, document_parse, document_unpack, document_verify, files_list
-from engine.ingest import machine_restore
-from engine.rows import RowStore
-from scripts import ready
-from scripts.cli import data_option
-from shared.database import Database, DatabaseError
-
-EXIT_DIFFERENT = 1
-EXIT_IMPOSSIBLE = 2
-DATABASE_TIMEOUT_S = 5.0
-
-
-class SnapshotMissing(Exception):
-    """There is no such snapshot; the text says where it was looked for."""
-
-
-def document_find(data_dir: Path, file: Path | None, seq: int | None) -> tuple[dict[str, Any], str]:
-    """Return a verified document and where it is from: the file, else the newest of Postgres and the data folder."""
-    if file is not None:
-        return document_parse(file.read_bytes(), None), str(file)
-    places: list[tuple[int, str, Any]] = [
-        (found, str(path), path) for found, path in files_list(data_dir / "snapshots")
-    ]
-    running = ready.ready_read(data_dir)
-    if running is not None and running.venue:
-        store = RowStore(lambda: Database.connect(running.database_url), running.venue, DATABASE_TIMEOUT_S)
-        try:
-            places += [(found, f"Postgres, {table}", (store, table)) for found, table in store.snapshot_seqs()]
-        except DatabaseError as error:
-            click.echo(f"Postgres is not asked: {error}", err=True)
-    if seq is not None:
-        places = [place for place in places if place[0] == seq]
-    for found, name, source in sorted(places, key=lambda place: -place[0]):
-        content = source_read(found, source)
-        if content is not None:  # a live venue may replace the row, or drop the oldest file, in between
-            return document_verify(content, None), name
-    raise SnapshotMissing(f"no snapshot{'' if seq is None else f' at {seq}'} in {data_dir} and its Postgres")
-
-
-def source_read(seq: int, source: Any) -> Any:
-    """Return the document of one place, None when it is gone meanwhile; raises DocumentUnreadable."""
-    if not isinstance(source, Path):
-        store, table = source
-        return store.snapshot_read(seq, table)
-    try:
-        return document_parse(source.read_bytes(), None)
-    except FileNotFoundError:
-        return None
-
-
-def source_options(function: click.decorators.FC) -> click.decorators.FC:
-    """Add the options that say which snapshot, and how to print it."""
-    for option in (
-        data_option,
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--seq", type=click.IntRange(1), help="The snapshot at this seq instead of the newest."),
-        click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A snapshot file."),
-    ):
-        function = option(function)
-    return function
+from scripts import snapshot_rows
+from scripts import snapshot_tables as tables
+from scripts.exits import EXIT_DIFFERENT, ToolStop, ending
+from scripts.moments import Moment, moment_find
+from scripts.snapshot_diff import diff
+from scripts.snapshot_export import export
+from scripts.snapshot_watch import watch
+from scripts.sources import Sources, machine_of, time_text
+from scripts.wanted import NearParam, Wanted, form_options, source_options, sources_of, wanted_of
 
 
 @click.group()
 def snapshot() -> None:
-    """Look into snapshots; never writes."""
+    """
+    Look into a venue's state; never writes.
+
+    Without --seq, --at or --file the newest snapshot is shown; with one of them, any moment of the log.
+    """
+
+
+for command in (diff, export, watch):
+    snapshot.add_command(command)
 
 
 @snapshot.command("show")
 @source_options
-def show(file: Path | None, seq: int | None, as_json: bool, data_dir: Path) -> None:
-    """Print the readable part: seq, time, hashes, prices, counts, totals."""
-    document, place = found_or_exit(data_dir, file, seq)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ending
+def show(as_json: bool, **options: Any) -> None:
+    """
+    Print a snapshot's readable part: seq, time, hashes, prices, counts, totals.
+
+    \b
+    Examples:
+      ./scripts/tidemark snapshot show
+      ./scripts/tidemark snapshot show --file .tidemark/snapshots/snapshot-41220.json --json
+    """
+    wanted = wanted_of(options)
+    with sources_of(wanted) as sources:
+        if wanted.seq is None and wanted.at_us is None:
+            document, place = sources.document()
+        else:
+            document, place = shown_of(moment_find(sources, wanted))
     head = {name: value for name, value in document.items() if name not in ("tables", "summary", "witness", "digest")}
     rows = {name: table["rows"] for name, table in document["tables"].items()}
     if as_json:
         click.echo(json.dumps({**head, "place": place, "rows": rows, "summary": document["summary"]}))
         return
-    console = Console()
-    console.print(f"Snapshot from {place}")
-    pairs_print(console, {**head, **{f"rows of {name}": count for name, count in rows.items()}})
+    console = tables.console_of()
+    console.print(f"Snapshot from {place}", highlight=False)
+    head["log_time"] = time_text(head["log_time_us"])
+    tables.pairs_print(console, {**head, **{f"rows of {name}": count for name, count in rows.items()}})
     summary_print(console, document["summary"])
+
+
+def shown_of(moment: Moment) -> tuple[dict[str, Any], str]:
+    """Return the readable part of a rebuilt state, and where it is from."""
+    from engine import core
+
+    buffer = memoryview(bytearray(core.snapshot_size(moment.machine.states) + 4_096))
+    return core.snapshot_document(buffer, moment.machine.copy(buffer)), moment.place
+
+
+def summary_print(console: Console, summary: dict[str, Any]) -> None:
+    """Print the summary: plain values first, then one table for each list or mapping of records."""
+    tables.pairs_print(console, {name: value for name, value in summary.items() if not isinstance(value, list | dict)})
+    for name, value in summary.items():
+        if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
+            tables.rows_print(console, name, [{name.rstrip("s"): key, **item} for key, item in value.items()])
+
+
+@snapshot.command("summary")
+@source_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ending
+def summary(as_json: bool, **options: Any) -> None:
+    """
+    Print prices, open interest and totals, of the newest snapshot or of any moment.
+
+    \b
+    Examples:
+      ./scripts/tidemark snapshot summary --seq now
+      ./scripts/tidemark snapshot summary --at 2026-11-20T10:00:03Z
+    """
+    wanted = wanted_of(options)
+    with sources_of(wanted) as sources:
+        moment = moment_find(sources, wanted)
+        document, _ = shown_of(moment)
+        markets = snapshot_rows.markets_rows(moment.machine)
+    totals = {name: value for name, value in document["summary"].items() if name != "markets"}
+    if as_json:
+        click.echo(json.dumps({**head_of(moment), **totals, "markets": markets}))
+        return
+    console = tables.console_of()
+    console.print(words_of("Summary", moment), highlight=False)
+    tables.pairs_print(console, totals)
+    tables.rows_print(console, "markets", markets)
+
+
+def head_of(moment: Moment) -> dict[str, Any]:
+    """Return what every JSON answer begins with."""
+    return {"seq": moment.seq, "log_time_us": moment.log_time_us, "place": moment.place}
+
+
+def words_of(what: str, moment: Moment) -> str:
+    """Return the line above every table."""
+    return f"{what} at entry {moment.seq:,}, {time_text(moment.log_time_us)} ({moment.place})"
 
 
 @snapshot.command("account")
 @click.argument("account_id", type=click.IntRange(1))
 @source_options
-def account(account_id: int, file: Path | None, seq: int | None, as_json: bool, data_dir: Path) -> None:
-    """Print one account with its positions and orders; exit code 1 when there is none."""
-    document, place = found_or_exit(data_dir, file, seq)
-    view = restored_or_exit(document).account_view(account_id)
-    if view is None:
-        click.echo(f"no account {account_id} in the snapshot at {document['seq']}", err=True)
-        sys.exit(EXIT_DIFFERENT)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ending
+def account(account_id: int, as_json: bool, **options: Any) -> None:
+    """
+    Print one account with its positions and orders; exit code 2 when there is none.
+
+    \b
+    Examples:
+      ./scripts/tidemark snapshot account 101
+      ./scripts/tidemark snapshot account 101 --at 2026-11-20T10:00:03Z --json
+    """
+    wanted = wanted_of(options)
+    with sources_of(wanted) as sources:
+        moment = moment_find(sources, wanted)
+        found = snapshot_rows.accounts_rows(moment.machine, account_id)
+        if not found:
+            raise ToolStop(
+                f"there is no account {account_id} at entry {moment.seq:,};"
+                " `./scripts/tidemark snapshot export --format csv` lists all"
+            )
+        positions = snapshot_rows.positions_rows(moment.machine, account_id)
+        orders = snapshot_rows.orders_rows(moment.machine, account_id)
+    shown = {**found[0], "positions": positions, "orders": orders}
     if as_json:
-        click.echo(json.dumps({"seq": document["seq"], "place": place, **view}))
-        return
-    console = Console()
-    console.print(f"Account {account_id} at entry {document['seq']} ({place})")
-    pairs_print(console, {name: value for name, value in view.items() if not isinstance(value, list)})
-    for name in ("positions", "orders"):
-        rows_print(console, name, view.get(name, []))
+        click.echo(json.dumps({**head_of(moment), **shown}))
+    else:
+        tables.account_print(words_of(f"Account {account_id}", moment), shown)
+
+
+def rows_command(name: str, rows_of: Callable[[Any, int | None], list[snapshot_rows.Row]], examples: str) -> None:
+    """Add a command that prints one of the tables, of one account or of all."""
+
+    @snapshot.command(name, help=f"Print the {name}, of one account or of all.\n\n\b\nExamples:\n{examples}")
+    @source_options
+    @form_options
+    @click.option("--account", "account_id", type=click.IntRange(1), help="Of this account alone.")
+    @ending
+    def rows_of_all(account_id: int | None, as_json: bool, as_csv: bool, **options: Any) -> None:
+        wanted = wanted_of(options)
+        with sources_of(wanted) as sources:
+            moment = moment_find(sources, wanted)
+            if account_id is not None and not snapshot_rows.accounts_rows(moment.machine, account_id):
+                raise ToolStop(f"there is no account {account_id} at entry {moment.seq:,}; leave --account out for all")
+            rows = rows_of(moment.machine, account_id)
+        tables.rows_show(words_of(name.capitalize(), moment), rows, head_of(moment), as_json, as_csv)
+
+
+rows_command(
+    "orders",
+    snapshot_rows.orders_rows,
+    "  ./scripts/tidemark snapshot orders --account 101\n  ./scripts/tidemark snapshot orders --seq 41220 --csv",
+)
+rows_command(
+    "positions",
+    snapshot_rows.positions_rows,
+    "  ./scripts/tidemark snapshot positions\n  ./scripts/tidemark snapshot positions --seq now --json",
+)
+
+
+@snapshot.command("triggers")
+@click.argument("market")
+@click.option("--near", "near_ppm", type=NearParam(), default="1%", show_default=True, help="How far from the price.")
+@source_options
+@form_options
+@ending
+def triggers(market: str, near_ppm: int, as_json: bool, as_csv: bool, **options: Any) -> None:
+    """
+    Print what waits for a price of MARKET near the one of that moment: stops, trailing stops, liquidations.
+
+    \b
+    Examples:
+      ./scripts/tidemark snapshot triggers BTC_USDC_PERP
+      ./scripts/tidemark snapshot triggers BTC_USDC_PERP --near 5% --seq now
+    """
+    wanted = wanted_of(options)
+    with sources_of(wanted) as sources:
+        moment = moment_find(sources, wanted)
+        rows = snapshot_rows.triggers_rows(moment.machine, market, near_ppm)
+    title = words_of(f"{market}, triggers within {near_ppm / 10_000:g}%", moment)
+    tables.rows_show(title, rows, head_of(moment), as_json, as_csv)
 
 
 @snapshot.command("verify")
 @source_options
-def verify(file: Path | None, seq: int | None, as_json: bool, data_dir: Path) -> None:
-    """Recompute the seal and both hashes, then check conservation and every invariant; exit code 1 when one fails."""
-    document, place = found_or_exit(data_dir, file, seq)
-    machine = restored_or_exit(document)
-    broken = machine.invariants_broken()
-    result = {"seq": document["seq"], "place": place, "state_hash": document["state_hash"], "broken": broken}
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ending
+def verify(as_json: bool, **options: Any) -> int:
+    """
+    Recompute seal and hashes, check conservation, reachable slots, liquidations; exit code 1 when something is broken.
+
+    \b
+    Examples:
+      ./scripts/tidemark snapshot verify
+      ./scripts/tidemark snapshot verify --file .tidemark/snapshots/snapshot-41220.json
+    """
+    from engine.documents import DocumentUnreadable
+
+    wanted = wanted_of(options)
+    with sources_of(wanted) as sources:
+        try:
+            moment = verified(sources, wanted)
+        except DocumentUnreadable as error:
+            print(f"tidemark snapshot verify: the snapshot does not verify: {error}", file=sys.stderr)
+            return EXIT_DIFFERENT
+    broken = moment.machine.invariants_broken()
+    state_hash, record_hash = moment.machine.hashes()
+    hashes = {"state_hash": state_hash, "record_hash": record_hash}
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps({**head_of(moment), **hashes, "broken": broken}))
     else:
-        click.echo(f"Snapshot at {document['seq']} from {place}: seal and both hashes are right.")
+        seal = "seal and both hashes are right" if wanted.seq is None and wanted.at_us is None else "rebuilt by replay"
+        click.echo(f"{words_of('State', moment)}: {seal}.")
+        click.echo(f"State hash {state_hash}.")
         click.echo("Every invariant holds." if not broken else "\n".join(f"BROKEN: {line}" for line in broken))
-    sys.exit(EXIT_DIFFERENT if broken else 0)
+    return EXIT_DIFFERENT if broken else 0
 
 
-def found_or_exit(data_dir: Path, file: Path | None, seq: int | None) -> tuple[dict[str, Any], str]:
-    """Return the document, or leave with the reason and its exit code."""
-    try:
-        return document_find(data_dir, file, seq)
-    except DocumentUnreadable as error:
-        click.echo(f"the snapshot does not verify: {error}", err=True)
-        sys.exit(EXIT_DIFFERENT)
-    except (SnapshotMissing, DatabaseError, OSError) as error:
-        click.echo(f"tidemark snapshot: {error}", err=True)
-        sys.exit(EXIT_IMPOSSIBLE)
-
-
-def restored_or_exit(document: dict[str, Any]) -> Any:
-    """Return the machine of a document, or leave saying what does not verify."""
-    try:
-        return machine_restore(document_unpack(document))
-    except DocumentUnreadable as error:
-        click.echo(f"the snapshot does not verify: {error}", err=True)
-        sys.exit(EXIT_DIFFERENT)
-
-
-def pairs_print(console: Console, pairs: dict[str, Any]) -> None:
-    """Print names and values in two columns."""
-    table = Table(show_header=False, box=None)
-    for name, value in pairs.items():
-        table.add_row(name.replace("_", " "), str(value))
-    console.print(table)
-
-
-def summary_print(console: Console, summary: dict[str, Any]) -> None:
-    """Print the summary: plain values first, then one table for each list or mapping of records."""
-    pairs_print(console, {name: value for name, value in summary.items() if not isinstance(value, list | dict)})
-    for name, value in summary.items():
-        if isinstance(value, dict) and all(isinstance(item, dict) for item in value.values()):
-            value = [{name.rstrip("s"): key, **item} for key, item in value.items()]
-        if isinstance(value, list):
-            rows_print(console, name, value)
-        elif isinstance(value, dict):
-            pairs_print(console, value)
-
-
-def rows_print(console: Console, name: str, rows: list[dict[str, Any]]) -> None:
-    """Print records as a table."""
-    if not rows:
-        console.print(f"{name}: none")
-        return
-    table = Table(title=name, title_justify="left")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    for number, column in enumerate(columns):
-        table.add_column(column.replace("_", " "), no_wrap=number == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    console.print(table)
+def verified(sources: Sources, wanted: Wanted) -> Moment:
+    """Return the moment, a named snapshot without falling back to another; raises DocumentUnreadable."""
+    if wanted.at_us is not None or wanted.seq is not None or wanted.file is not None:
+        return moment_find(sources, wanted)
+    newest = next(sources.newest(), None)
+    if newest is None:
+        sources.document()  # says where was looked
+    assert newest is not None
+    return Moment(machine_of(newest.read()), f"{newest.place} at {newest.seq:,}")
