@@ -25,8 +25,9 @@ def core_kit() -> Kit:
 class CoreHistory:
     """Appends one entry at a time, as poller and gateways would; what it appends depends on its seed alone."""
 
-    def __init__(self, venue: ToyVenue, seed: int) -> None:
+    def __init__(self, venue: ToyVenue, seed: int, tick_every_s: float = 1.0) -> None:
         self.venue = venue
+        self.tick_every_s = tick_every_s
         self.chance = random.Random(seed)
         self.update_id = 0
         self.requests_count = 0
@@ -38,7 +39,7 @@ class CoreHistory:
         """Append the next entry; return its seq."""
         if self.opening:
             return self.opening.pop(0)()
-        if self.venue.clock.monotonic_s() - self.tick_last_s >= 1.0:
+        if self.venue.clock.monotonic_s() - self.tick_last_s >= self.tick_every_s:
             return self.tick()
         kinds = [self.quote, self.mark, self.trade_create, self.order_place, self.trade_close]
         return self.chance.choices(kinds, weights=[5, 1, 3, 2, 1])[0]()

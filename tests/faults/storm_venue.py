@@ -66,9 +66,9 @@ class Venue:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of what is started here: this source, and nobody else's servers."""
+    """Return the environment of what is started here: this source, nobody else's servers, and streams kept whole."""
     kept = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL")}
-    return {**kept, "PYTHONPATH": str(REPOSITORY)}
+    return {"TIDEMARK_TRIM": "off", **kept, "PYTHONPATH": str(REPOSITORY)}
 
 
 @contextlib.contextmanager

@@ -210,7 +210,7 @@ class Venue:
 
 
 @contextlib.contextmanager
-def venue_running(folder: Path, *options: str) -> Iterator[Venue]:
+def venue_running(folder: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[Venue]:
     """Yield a venue that is ready; stop it cleanly afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     ready_file, log = folder / "ready.json", folder / "console.txt"
@@ -220,7 +220,7 @@ def venue_running(folder: Path, *options: str) -> Iterator[Venue]:
             [*command, "--ready-file", str(ready_file), *options],
             stdout=output,
             stderr=output,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={"TIDEMARK_TRIM": "off", **os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
         )
     try:
         yield Venue(ready_file, ready_wait(process, ready_file, log))
