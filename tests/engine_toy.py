@@ -14,16 +14,19 @@ import orjson
 
 from engine.ingest import Header, Step
 from engine.leadership import Leadership
+from engine.log_source import LogSource
 from engine.publish import Publisher
 from engine.recovery import Recovery
 from engine.runner import Parts, Runner
 from engine.snapshots import Snapshots
+from engine.trimmed import Trimmed
 from engine.views import MarketViews
 from engine.witness import gap_refusal
 from engine.writer import Desk
-from shared.codes import RULES_VERSION, BatchStatus
+from shared.codes import BatchStatus
 from shared.database import DatabaseDown
 from shared.refusal import refusal_file_read
+from shared.rules import RULES_VERSION
 from shared.streams import Entry, EventsEntry, Keys, event_id, log_digest
 from tests.engine_toy_streams import START_US, Crash, ToyClock, ToyServer, ToyStreams
 
@@ -172,7 +175,9 @@ class ToyPort:
         self.messages: list[dict[str, Any]] = []
         self.store = store
         self.waiting: list[dict[str, Any]] = []
-        self.desk = Desk(buffer.view, folder, content_of, self.messages.append, self.waiting.append)
+        self.desk = Desk(
+            buffer.view, folder, content_of, self.messages.append, lambda document, _kind: self.waiting.append(document)
+        )
 
     def send(self, job: dict[str, Any]) -> bool:
         """Do the job at once."""
@@ -188,6 +193,8 @@ class ToyPort:
             self.messages.append({"kind": "durable", **{n: document[n] for n in ("seq", "state_hash", "record_hash")}})
         messages = list(self.messages)
         self.messages.clear()
+        if not self.store.slow:
+            messages.append({"kind": "postgres", **self.store.look()})
         return messages
 
     def close(self) -> None:
@@ -218,6 +225,8 @@ class ToyStore:
         self.slow = False  # takes no row, answers no question
         self.refusal: Any = None
         self.cursor: Any = None
+        self.archive: Any = None  # {"seq", "digest"} of the newest archived entry
+        self.counted = 0  # the newest keyframe that counts for trimming
 
     def snapshot_seqs(self) -> list[tuple[int, str]]:
         """Return what there is, the newest first."""
@@ -230,9 +239,14 @@ class ToyStore:
         return self.rows.get(seq)
 
     def look(self) -> dict[str, Any]:
-        """Return refusal and cursor."""
+        """Return what engines are told."""
         self.answer()
-        return {"refusal": self.refusal, "cursor": self.cursor}
+        return {
+            "refusal": self.refusal,
+            "cursor": self.cursor,
+            "archive": self.archive,
+            "counted": self.counted,
+        }
 
     def answer(self) -> None:
         """Raise when Postgres is slow."""
@@ -265,11 +279,19 @@ class ToyVenue:
         self.server.log.append(Entry(seq, [(b"ts", b"%d" % self.clock.now_us()), *fields]))
         return seq
 
+    def streams_make(self, fault: Callable[[str, str], None] | None) -> Any:
+        """Return the streams of one engine process."""
+        return ToyStreams(self.server, self.clock, fault)
+
+    def recovery_make(self) -> Recovery:
+        """Return what finds the start of one engine process."""
+        return Recovery(VENUE, self.data / "snapshots", self.store, self.kit.restore, self.log)
+
     def engine(self, fault: Callable[[str, str], None] | None = None, founded: bool = False) -> Runner:
         """Return a new engine process, recovered from what is there."""
         self.engines_count += 1
-        streams = ToyStreams(self.server, self.clock, fault)
-        recovery = Recovery(VENUE, self.data / "snapshots", self.store, self.kit.restore, self.log)
+        streams = self.streams_make(fault)
+        recovery = self.recovery_make()
         start = recovery.start()
         now_s = self.clock.monotonic_s()
         buffer = ToyBuffer(self.kit.buffer_bytes)
@@ -278,17 +300,21 @@ class ToyVenue:
         snapshots.hashes[start.machine.seq] = start.hashes
         snapshots.postgres = recovery.look()
         who = f"engine{self.engines_count}"
+        source = LogSource(streams, self.keys, None)
         parts = Parts(
             venue=VENUE,
             machine=start.machine,
             streams=streams,
+            source=source,
             keys=self.keys,
             publisher=Publisher(streams, self.keys, start.last),
             leadership=Leadership(streams, self.keys, who, now_s, founded),
             snapshots=snapshots,
+            trimmed=Trimmed(streams, self.keys, source, snapshots, self.clock),
             views=MarketViews(streams, self.keys, now_s),
             clock=self.clock,
             log=self.log,
+            build="toy",
             refusal_look=lambda: refusal_file_read(self.data),
             memories=start.memories,
         )

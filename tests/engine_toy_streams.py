@@ -90,6 +90,9 @@ class ToyStreams:
         self.server.pointer = venue
         return True
 
+    def restores(self, keys: Keys) -> int:
+        return int(self.server.values.get(keys.restores, 0))
+
     def server_info(self) -> dict[str, Any]:
         return {"run_id": self.server.run_id, "appendonly": True, "appendfsync": "always"}
 

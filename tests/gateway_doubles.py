@@ -205,7 +205,9 @@ class FakeStreams:
         self.impatient = False  # reads return empty-handed at once
         self.counter = 0
         self.losses = 0
+        self.restores_count = 0
         self.venue_name: str | None = VENUE
+        self.beats: dict[str, dict[str, Any]] = {}
         self.entry_add([(b"ts", b"1"), (b"genesis", orjson.dumps(GENESIS))])
         self.publish(1, [{"e": "market_changed", **GENESIS["markets"][0], "state": "open"}])  # type: ignore[index]
 
@@ -291,6 +293,11 @@ class FakeStreams:
         text = self.values.get(key)
         return None if text is None else orjson.loads(text)
 
+    async def set_json(self, key: str, value: Any) -> None:
+        """Keep a value."""
+        self._check()
+        self.values[key] = orjson.dumps(value)
+
     async def hash_read(self, key: str) -> dict[str, str]:
         """Return a hash."""
         self._check()
@@ -313,16 +320,25 @@ class FakeStreams:
         queued: list[Any] = []
         for command in commands:
             if command[0] == "GET":
-                replies.append(self.values.get(command[1]))
-                queued.append(replies[-1])
+                reply: Any = self.values.get(command[1])
             elif command[0] == "HGET":
-                replies.append(self.hashes.get(command[1], {}).get(command[2]))
+                reply = self.hashes.get(command[1], {}).get(command[2])
             elif command[0] == "HGETALL":
                 pairs = self.hashes.get(command[1], {}).items()
-                replies.append([part for name, value in pairs for part in (name.encode(), value)])
+                reply = [part for name, value in pairs for part in (name.encode(), value)]
+            elif command[0] == "EXISTS":
+                reply = int(command[1] in self.hashes or command[1] in self.values)
             else:
                 replies.append(queued if command[0] == "EXEC" else b"OK")
+                continue
+            replies.append(reply)
+            queued.append(reply)
         return replies
+
+    async def restores(self, _keys: Keys) -> int:
+        """Return how often the log was restored."""
+        self._check()
+        return self.restores_count
 
     async def venue(self) -> str | None:
         """Return the pointer."""
@@ -340,9 +356,21 @@ class FakeStreams:
         self._check()
         return {"appendfsync": "always", "appendonly": True}
 
-    async def heartbeat(self, _keys: Keys, _name: str, _payload: dict[str, Any]) -> None:
+    async def heartbeat(self, _keys: Keys, name: str, payload: dict[str, Any]) -> None:
         """Take a heartbeat."""
         self._check()
+        self.beats[name] = payload
+
+    async def heartbeats_read(self, _keys: Keys) -> dict[str, dict[str, Any]]:
+        """Return the heartbeats."""
+        self._check()
+        return dict(self.beats)
+
+    async def views_cursor_read(self, _keys: Keys) -> tuple[str | None, bytes]:
+        """Return the view reader's cursor."""
+        self._check()
+        cursor = self.values.get(self.keys.views_cursor)
+        return None if cursor is None else cursor.decode(), b""
 
 
 def settings_of(tmp_path: Path, **changes: str) -> Settings:

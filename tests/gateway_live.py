@@ -36,6 +36,7 @@ class LiveVenue:
     def __init__(self, redis_url: str) -> None:
         """Prepare."""
         self.streams = StreamsAsync(redis_url)
+        self.streams_views = StreamsAsync(redis_url)
         self.keys = Keys(VENUE)
         self.engine = EngineToy()
         self.applied = 1
@@ -49,7 +50,7 @@ class LiveVenue:
         await self.publish(1, [{"e": "market_changed", **GENESIS["markets"][0], "state": "open"}], create=True)  # type: ignore[index]
         await self.streams.venue_set(VENUE)
         await self.streams.view_markets_write(self.keys, {MARKET: TICKER})
-        views = ViewReader(StreamsAsync(self.streams.url), self.keys, Log(), clock.monotonic_s)
+        views = ViewReader(self.streams_views, self.keys, Log(), clock.monotonic_s)
         self.tasks = [asyncio.ensure_future(work) for work in (self.lead(), self.apply(), views.run())]
 
     async def publish(self, seq: int, events: list[dict[str, Any]], create: bool = False) -> None:
@@ -94,6 +95,7 @@ class LiveVenue:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.streams.close()
+        await self.streams_views.close()
 
 
 class LiveGateway:

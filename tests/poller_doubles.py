@@ -87,6 +87,7 @@ class FakeStreams:
         self.script: list[str] = []  # accept, refuse, lose (applied, answer lost), vanish (not applied, answer lost)
         self.down = False
         self.losses = 0
+        self.restores_count = 0
         self.unreadable = False  # appends work, everything else does not
         self.batches: list[int] = []
         self.in_flight = 0
@@ -136,6 +137,11 @@ class FakeStreams:
         """Return the newest seq."""
         self.reachable()
         return len(self.entries)
+
+    async def restores(self, _keys: Keys) -> int:
+        """Return how often the log was restored."""
+        self.reachable()
+        return self.restores_count
 
     async def venue(self) -> str | None:
         """Return the pointer."""

@@ -15,17 +15,25 @@ OWN = {*PROCESSES, "scripts", "shared", "tests"}
 ARROWS = {
     "poller": {"shared"},
     "gateway": {"shared"},
-    "persister": {"shared", "engine.core.snapshot"},
+    "persister": {"shared"},
     "engine": {"shared", "engine"},
     "shared": {"shared"},
 }
-ARROWS_OF_FILES = {"gateway/preview.py": {"shared", "engine.core", "gateway"}}
+ARROWS_OF_FILES = {
+    "gateway/preview.py": {"shared", "engine.core", "gateway"},
+    "persister/rebuild.py": {
+        *("shared", "persister", "engine.documents", "engine.core.snapshot", "engine.core.images"),
+    },
+}
 CORE_SHARED = {"shared.codes", "shared.records", "shared.units"}
 CORE_FOREIGN = {"numpy", "numba", "llvmlite"}
 # Standard modules that the core may never see: they block, look at a clock, or differ from run to run.
 CORE_BANNED = {"asyncio", "datetime", "logging", "random", "secrets", "socket", "threading", "time", "uuid"}
 # A client of a server lives in one file, whole or split by name.
-CLIENTS = {"redis": {"shared/streams.py"}, "asyncpg": {"shared/database.py"}}
+CLIENTS = {
+    "redis": {"shared/streams.py", "shared/streams_async.py", "shared/stream_client.py"},
+    "asyncpg": {"shared/database.py"},
+}
 ENVIRONMENT_READERS = {"shared/settings.py", "engine/core/kernel.py"}  # the second: where compiled code is kept
 CLOCK_READER = "shared/clock.py"
 CLOCK_NAMES = {
@@ -212,6 +220,7 @@ def test_start_scripts_need_nothing_installed() -> None:
         "console",
         "kernels",
         "plan",
+        "servers",
         "supervisor",
     ):
         for found in imports(REPOSITORY / "scripts" / f"{name}.py"):

@@ -79,6 +79,19 @@ def database_names() -> Iterator[int]:
     return itertools.count(1)
 
 
+@pytest.fixture(scope="session")
+def tools_venue(
+    embedded_servers: Servers, database_names: Iterator[int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Return a traded venue that tests of the reading tools only read (tools_scene.ToolsVenue)."""
+    from tests.integration import tools_scene
+
+    name = f"test_{next(database_names)}"
+    asyncio.run(statement_run(embedded_servers.sockets, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    folder = tmp_path_factory.mktemp("tools")
+    yield from tools_scene.tools_scene(folder, embedded.database_url(embedded_servers.sockets, name))
+
+
 @pytest.fixture
 def venue_process(tmp_path: Path) -> Iterator[VenueStart]:
     """
@@ -99,7 +112,7 @@ def venue_process(tmp_path: Path) -> Iterator[VenueStart]:
                 [*command, "--ready-file", str(ready_file), *options],
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
+                env={"TIDEMARK_TRIM": "off", **os.environ, "PYTHONPATH": str(REPOSITORY), **(environment or {})},
             )
         started.append((process, log))
         return ready_wait(process, ready_file, log)

@@ -25,6 +25,8 @@ SLOT_US = 10_000_000  # of log time: the first entry in a new one is a keyframe
 class EngineProcess:
     """A process with its data folder; killed or stopped at the end of the test by its owner."""
 
+    module = "engine"
+
     def __init__(self, redis_url: str, database_url: str, data_dir: Path) -> None:
         self.data_dir = data_dir
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,7 @@ class EngineProcess:
             "TIDEMARK_DATA": str(data_dir),
             "PYTHONPATH": str(REPOSITORY),
         }
+        self.prefix: list[str] = []  # what the command is run by
         self.log = data_dir / "engine.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -42,7 +45,11 @@ class EngineProcess:
         """Start the process; its lines are appended to its log."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "engine"], stdout=output, stderr=output, env=self.environment, cwd=REPOSITORY
+                [*self.prefix, sys.executable, "-m", self.module],
+                stdout=output,
+                stderr=output,
+                env=self.environment,
+                cwd=REPOSITORY,
             )
         return self
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from shared.database import Database, DatabaseDown, DatabaseRefused, Statements, errors_translated
-from tests.store_servers import proxied_postgres
+from tests.faults.proxy import proxied_postgres
 
 
 def scene(url: str, work: Callable[[Database], Awaitable[None]], timeout_s: float = 10.0) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from engine import rows, writer
+from engine.core.schema import STORED_HEADER, STORED_RECORD
+from engine.documents import document_pack
+from engine.keyframes import document_hashes
 from engine.rows import RowStore
 from engine.writer import RowDesk
 from shared.database import Database, DatabaseError
@@ -19,6 +22,15 @@ VENUE = "rowsvenue1"
 def document(seq: int, venue: str = VENUE) -> dict[str, Any]:
     """Return a document as far as the rows care."""
     return {"venue": venue, "seq": seq, "created_us": 0, "state_hash": "a", "record_hash": "b"}
+
+
+def sealed(seq: int) -> dict[str, Any]:
+    """Return a whole document, its tables empty."""
+    names = (*STORED_HEADER, *STORED_RECORD)
+    tables = {name: {"rows": 0, "dtype": "[]", "bytes": b""} for name in names}
+    state_hash, record_hash = document_hashes({"tables": tables})
+    content = {"format": 1, "state_hash": state_hash, "record_hash": record_hash, "tables": tables}
+    return document_pack(content, {"venue": VENUE, "seq": seq, "created_us": 0, "rules": 3, "log_time_us": 7})
 
 
 def run(url: str, work: Callable[[Any], Any]) -> Any:
@@ -57,11 +69,16 @@ def test_parallel_writers_end_with_the_largest(database_url):
 
 def test_keyframes_of_ten_minutes_and_one_an_hour_stay(database_url):
     """Old keyframes go, the first of an hour stays for two days."""
-    insert = "INSERT INTO engine_keyframes VALUES ($1, $2, $3, '{}', now() - $4::text::interval)"
+    insert = (
+        "INSERT INTO engine_keyframes (venue, seq, kind, snapshot_data, created_at)"
+        " VALUES ($1, $2, $3, '{}', now() - $4::text::interval)"
+    )
     for seq, kind, age in ((1, "hour", "49 hours"), (2, "hour", "47 hours"), (3, "recent", "11 minutes"),
                            (4, "recent", "9 minutes")):  # fmt: skip
         run(database_url, lambda db, row=(seq, kind, age): db.execute(insert, VENUE, *row))
     run(database_url, lambda db: rows.snapshot_write(db, document(5)))
+    kept = run(database_url, lambda db: db.fetch("SELECT seq FROM engine_keyframes ORDER BY seq"))
+    assert [row["seq"] for row in kept] == [2, 3, 4, 5], "the three newest stay whatever their age"
     # Written as if in the hour to come: a full hour that passes now does not make the next one the first of its hour.
     later = "UPDATE engine_keyframes SET created_at = created_at + interval '1 hour' WHERE seq = 5"
     run(database_url, lambda db: db.execute(later))
@@ -80,18 +97,27 @@ def test_founding_race_has_one_venue(database_url):
     assert first == second and first[1] == []
     run(database_url, lambda db: rows.snapshot_write(db, document(5, first[0])))
     assert run(database_url, lambda db: rows.venue_found(db, "ccccccccc3", 1)) == ("", [first[0]])
+    run(database_url, lambda db: db.execute("UPDATE venues SET live = false"))
+    assert run(database_url, rows.venues_ended) == [first[0]]
+    assert run(database_url, lambda db: rows.venue_found(db, "ccccccccc3", 1)) == ("ccccccccc3", [])
 
 
 def test_refusal_and_cursor_are_seen(database_url):
     """What others wrote down is read in one look."""
     store = RowStore(lambda: Database.connect(database_url), VENUE, 5.0)
-    assert store.look() == {"refusal": None, "cursor": None}
+    assert store.look() == {"refusal": None, "cursor": None, "archive": None, "counted": 0}
     insert = "INSERT INTO persister_cursor VALUES ($1, 57, 1, $2, 0)"
     run(database_url, lambda db: db.execute(insert, VENUE, b"\x01\xff"))
+    archived = "INSERT INTO archive_cursor VALUES ($1, 890, $2, 0)"
+    run(database_url, lambda db: db.execute(archived, VENUE, b"\x02\xfe"))
+    run(database_url, lambda db: rows.snapshot_write(db, document(870)))
+    run(database_url, lambda db: rows.keyframe_counts(db, VENUE, 870, 5))
     store.refusal_write({"text": "the log ends at 901"})
     assert store.look() == {
         "refusal": {"text": "the log ends at 901"},
         "cursor": {"seq": 57, "chunk": 1, "digest": "01ff"},
+        "archive": {"seq": 890, "digest": "02fe"},
+        "counted": 870,
     }
 
 
@@ -107,8 +133,24 @@ def test_server_that_answers_nothing_costs_a_bounded_time(tmp_path):
         assert time.monotonic() - started_s < 1.0
 
 
+async def desk_runs(desk: RowDesk, documents: list[dict[str, Any]], messages: list[Any], kind: str) -> None:
+    """Hand documents to a desk one after the other and run it until it has told something of this kind last."""
+    task = asyncio.ensure_future(desk.run())
+    for each in documents:
+        desk.put(each)
+        await asyncio.sleep(0.01)
+    for _ in range(200):
+        told = [message["kind"] for message in messages]
+        if kind in told and told[-1] == "postgres" and told.index(kind) < len(told) - 1:
+            break
+        await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await desk.database_drop()
+
+
 def test_desk_writes_the_newest_when_postgres_comes_back(database_url):
-    """While Postgres is away only the newest document waits; it is written as soon as it can be."""
+    """While Postgres is away only the newest document waits; it is written, and counts, as soon as it can be."""
     messages: list[dict[str, Any]] = []
     away = [3]
 
@@ -118,21 +160,30 @@ def test_desk_writes_the_newest_when_postgres_comes_back(database_url):
             raise OSError("away")
         return await Database.connect(database_url)
 
-    async def scene() -> None:
-        desk = RowDesk(connect, VENUE, messages.append, retry_s=0.02)
-        task = asyncio.ensure_future(desk.run())
-        for seq in (10, 20, 30):
-            desk.put(document(seq))
-            await asyncio.sleep(0.01)
-        for _ in range(200):
-            if any(message["kind"] == "durable" for message in messages):
-                break
-            await asyncio.sleep(0.02)
-        task.cancel()
-
-    asyncio.run(scene())
+    desk = RowDesk(connect, VENUE, messages.append, retry_s=0.02, now_us=lambda: 99)
+    asyncio.run(desk_runs(desk, [sealed(10), sealed(20), sealed(30)], messages, "durable"))
     assert [message["seq"] for message in messages if message["kind"] == "durable"] == [30]
     assert sum(message["kind"] == "trouble" for message in messages) == 1
+    found = run(database_url, lambda db: db.fetch("SELECT * FROM engine_keyframes"))
+    assert [(row["seq"], row["verified_us"], row["rules"], row["log_time_us"]) for row in found] == [(30, 99, 3, 7)]
+    assert found[0]["state_hash"] == sealed(30)["state_hash"]
+    assert messages[-1]["counted"] == 30
+
+
+def test_a_keyframe_that_reads_back_otherwise_does_not_count(database_url):
+    """A row that Postgres gives back changed is said and never counted; the engine goes on."""
+    trigger = """
+CREATE FUNCTION damage() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN NEW.snapshot_data = jsonb_set(NEW.snapshot_data, '{log_time_us}', '8'); RETURN NEW; END $$;
+CREATE TRIGGER damage BEFORE INSERT ON engine_keyframes FOR EACH ROW EXECUTE FUNCTION damage()
+"""
+    run(database_url, lambda db: db.execute(trigger))
+    messages: list[dict[str, Any]] = []
+    desk = RowDesk(lambda: Database.connect(database_url), VENUE, messages.append, retry_s=0.02)
+    asyncio.run(desk_runs(desk, [sealed(10)], messages, "trouble"))
+    [trouble] = [message["text"] for message in messages if message["kind"] == "trouble"]
+    assert "keyframe at 10 does not count" in trouble
+    assert messages[-1]["counted"] == 0
 
 
 def test_a_fault_of_the_desk_ends_the_writer(monkeypatch):

@@ -138,7 +138,7 @@ def test_snapshot_shows_and_verifies(traded: Scene) -> None:
     account = json.loads(run(snapshot_tool.snapshot, traded, "account", "100", "--json").stdout)
     assert account["account"] == 100
     assert run(snapshot_tool.snapshot, traded, "account", "100").exit_code == 0
-    assert run(snapshot_tool.snapshot, traded, "account", "99").exit_code == 1
+    assert run(snapshot_tool.snapshot, traded, "account", "99").exit_code == 2
     verified = run(snapshot_tool.snapshot, traded, "verify")
     assert verified.exit_code == 0, verified.output
     path = files_list(traded.engine.data_dir / "snapshots")[0][1]

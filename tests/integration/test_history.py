@@ -16,8 +16,9 @@ from shared.refusal import Refusal
 from shared.streams import EventsEntry, Streams, StreamsAsync
 from shared.wire_events import EVENTS_CHUNK
 from tests import persister_doubles as events
+from tests.faults.proxy import proxied_postgres
 from tests.persister_doubles import KEYS, Chain, ListLog, until
-from tests.store_servers import own_redis, proxied_postgres
+from tests.store_servers import own_redis
 
 TABLES = ("closed_orders", "closed_positions", "fills", "funding", "ledger", "candles", "persister_rejects")
 

@@ -29,7 +29,7 @@ class Process:
 
     def __init__(self, redis_url: str, database_url: str, data_dir: Path) -> None:
         self.log = data_dir / "persister.log"
-        environment = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": database_url}
+        environment = {"TIDEMARK_TRIM": "off", **os.environ, "REDIS_URL": redis_url, "DATABASE_URL": database_url}
         environment |= {"TIDEMARK_DATA": str(data_dir), "PYTHONPATH": str(REPOSITORY)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "persister"], env=environment, stderr=log, cwd="/")

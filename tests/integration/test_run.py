@@ -1,5 +1,6 @@
 """A whole venue under its supervisor: the link, restarts, the locks, the clean stop, no orphans."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from scripts import plan, processes, supervisor
+from scripts import engines, plan, processes, supervisor
+from shared.refusal import EXIT_BORDER, EXIT_REFUSED
+from shared.streams import Keys, Streams
 from tests.integration.conftest import REPOSITORY, VenueStart, process_end
 
 PROCESSES = {"redis", "postgres", "simulator", "poller", "engine", "persister", "gateway"}
@@ -148,7 +151,71 @@ def test_two_servers_never_share_a_folder(venue_process: VenueStart, tmp_path: P
     assert not (data_dir / "postgres.lock").exists()
 
 
-@pytest.mark.parametrize("code", [1, 3, 64, 70, 78])
+def roles(ready: dict[str, Any]) -> list[str]:
+    """Return the roles of the engines that live, the leader's first."""
+    try:
+        return [engine["role"] for engine in get(f"{ready['url']}/ready")["engines"]]
+    except OSError:
+        return []
+
+
+def events_of(ready: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the lines of a process's log."""
+    lines = (Path(ready["data_dir"]) / "logs" / f"{name}.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def test_a_standby_takes_over_and_stops_first(venue_process: VenueStart, tmp_path: Path) -> None:
+    """With two engines a killed leader is followed by the other, /ready says who is who, and a stop promotes nobody."""
+    ready = venue_process("--engines", "2", data="pair")
+    assert set(ready["pids"]) == PROCESSES | {"engine2"}
+    assert eventually(lambda: roles(ready) == ["leader", "standby"])
+    names = {name for name in ("engine", "engine2") if any(leads(line) for line in events_of(ready, name))}
+    assert len(names) == 1
+    [first] = names
+    [second] = {"engine", "engine2"} - names
+    os.kill(ready["pids"][first], signal.SIGKILL)
+    assert eventually(lambda: any(leads(line) for line in events_of(ready, second)), 5)
+    assert eventually(lambda: roles(ready) == ["leader", "standby"])
+    assert is_ready(ready)
+    promotions = sum(leads(line) for name in (first, second) for line in events_of(ready, name))
+    os.kill(ready["supervisor"], signal.SIGINT)
+    assert eventually(lambda: not any(alive(pid) for pid in ready["pids"].values()), 20)
+    assert sum(leads(line) for name in (first, second) for line in events_of(ready, name)) == promotions
+
+
+def leads(line: dict[str, Any]) -> bool:
+    """Return whether a line says that its engine took the lead."""
+    return line.get("event") == "leader_promoted"
+
+
+def test_the_leader_is_stopped_last(tmp_path: Path) -> None:
+    """Whoever leads ends after the standbys; when nobody can be asked, the engine that was started first does."""
+    url = f"unix://{tmp_path}/nobody.sock"
+    pids = {"engine": 11, "engine2": 12, "engine3": 13}
+    assert asyncio.run(engines.stop_order(url, "k3v9testxx", pids)) == ["engine2", "engine3", "engine"]
+    assert asyncio.run(engines.stop_order(url, None, {"engine": 11})) == ["engine"]
+
+
+def test_wanted_and_leader_are_read_and_written(redis_url: str) -> None:
+    """The number of wanted engines stands in Redis, and the leader's heartbeat says which child is stopped last."""
+    streams, keys = Streams(redis_url), Keys("k3v9testxx")
+    try:
+        asyncio.run(engines.wanted_keep(redis_url, keys.venue, 2))
+        assert streams.get_json(keys.engines_wanted) == 2
+        streams.heartbeat(keys, "engine", {"role": "leader", "pid": 12})
+        pids = {"engine": 11, "engine2": 12, "engine3": 13}
+        assert asyncio.run(engines.stop_order(redis_url, keys.venue, pids)) == ["engine3", "engine", "engine2"]
+    finally:
+        streams.close()
+
+
+def test_lasting_ends_have_advice() -> None:
+    """The exit codes that engines give for a refusal and for newer rules are among those that no restart cures."""
+    assert {EXIT_REFUSED, EXIT_BORDER} <= processes.LASTING_ADVICE.keys()
+
+
+@pytest.mark.parametrize("code", [1, 3, 64, 70, 78, 79])
 def test_what_no_restart_cures_waits_long(code: int, tmp_path: Path) -> None:
     """A process that refuses or diverges waits long at once, however long it lived."""
     child = processes.Child("engine", [sys.executable, "-c", f"raise SystemExit({code})"], tmp_path / "engine.log")

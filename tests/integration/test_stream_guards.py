@@ -16,7 +16,8 @@ from shared.streams import (
     StreamsRefused,
     event_id,
 )
-from tests.store_servers import OwnRedis, own_redis, proxied
+from tests.faults.proxy import proxied
+from tests.store_servers import OwnRedis, own_redis
 from tests.streams_house import ACCEPTED, KEYS, REFUSED, TICK, UNKNOWN, event, found, lead
 
 
@@ -90,6 +91,18 @@ def test_restart_waits_for_the_leader(own: OwnRedis) -> None:
     assert streams.append(KEYS, TICK).status is REFUSED
     lead(streams)
     assert streams.append(KEYS, TICK).seq == 4
+    streams.close()
+
+
+def test_restart_within_a_second_is_noticed(own: OwnRedis) -> None:
+    """A server that came back before the next check was due is asked who it is before anything is appended to it."""
+    streams = found(own.url)
+    assert streams.append(KEYS, TICK).seq == 2
+    own.kill()
+    own.start()
+    appended = streams.append(KEYS, TICK)
+    assert (appended.status, appended.reason) == (REFUSED, "RUN_ID_NOT_NAMED")
+    assert streams.log_tip(KEYS) == 2
     streams.close()
 
 

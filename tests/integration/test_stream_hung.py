@@ -12,7 +12,8 @@ import pytest
 from gateway.identity import request_id_of_key
 from shared.clock import monotonic_s, now_us
 from shared.database import Database
-from shared.streams import CONNECTIONS_MAX, Fields, StreamsAsync, StreamsDown
+from shared.streams import Fields, StreamsAsync, StreamsDown
+from shared.streams_async import CONNECTIONS_MAX
 from tests.gateway_doubles import MARKET
 from tests.gateway_live import LiveGateway, LiveVenue
 from tests.store_servers import OwnRedis, own_redis

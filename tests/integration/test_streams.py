@@ -25,7 +25,7 @@ from shared.streams import (
     log_id,
     seq_of_log_id,
 )
-from tests.store_servers import proxied
+from tests.faults.proxy import proxied
 from tests.streams_house import KEYS, REFUSED, TICK, UNKNOWN, event, found, lead
 
 

@@ -15,8 +15,8 @@ from shared.refusal import Refusal
 from shared.stream_guard import ask
 from shared.streams import Keys, Streams, StreamsAsync, StreamsUnknown
 from tests import persister_doubles as events
+from tests.faults.proxy import proxied
 from tests.persister_doubles import KEYS, Chain, ListLog, until
-from tests.store_servers import proxied
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 REQUEST = "ab" * 16

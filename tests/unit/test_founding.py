@@ -16,7 +16,12 @@ class FoundingStore:
     def __init__(self) -> None:
         self.live = ""
         self.known: list[str] = []
+        self.ended: list[str] = []
         self.down_count = 0
+
+    def venues_ended(self) -> list[str]:
+        """Return what a reset has ended."""
+        return self.ended
 
     def venue_found(self, venue: str, founded_us: int) -> tuple[str, list[str]]:
         """Insert or adopt."""
@@ -29,12 +34,13 @@ class FoundingStore:
         return self.live, []
 
 
-def founder_new(server, store, tmp_path, fault=None) -> Founder:
+def founder_new(server, store, tmp_path, fault=None, archived=()) -> Founder:
     """Return a founder of an engine process."""
     clock = ToyClock()
     return Founder(
-        ToyStreams(server, clock, fault), store, tmp_path, lambda venue: {"v": 1, "venue": venue}, clock, ToyLog()
-    )
+        ToyStreams(server, clock, fault), store, tmp_path, lambda venue: {"v": 1, "venue": venue}, clock, ToyLog(),
+        archived=lambda: list(archived),
+    )  # fmt: skip
 
 
 def test_first_engine_founds_and_the_next_adopts(tmp_path):
@@ -79,17 +85,25 @@ def test_founding_waits_for_postgres_and_redis_and_says_so(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("memory", ["file", "row"])
+@pytest.mark.parametrize("memory", ["file", "row", "archive"])
 def test_remembered_venue_is_never_founded_over(tmp_path, memory):
-    """A snapshot of an earlier life, as file or row, stops founding and says what to do."""
+    """A snapshot of an earlier life, as file or row, or its archive, stops founding and says what to do."""
     server, store = ToyServer(), FoundingStore()
     if memory == "file":
         (tmp_path / "snapshot-1000.json").write_bytes(b"{}")
-    else:
+    elif memory == "row":
         store.known = ["oldvenue01"]
-    with pytest.raises(FoundingImpossible, match="--data"):
-        founder_new(server, store, tmp_path).find()
+    archived = ["oldvenue01"] if memory == "archive" else []
+    with pytest.raises(FoundingImpossible, match="tidemark log restore"):
+        founder_new(server, store, tmp_path, archived=archived).find()
     assert server.pointer is None and not server.log
+
+
+def test_archive_of_an_ended_venue_does_not_stop_founding(tmp_path):
+    """What a reset has ended stays in the archive and is nobody's money."""
+    server, store = ToyServer(), FoundingStore()
+    store.ended = ["oldvenue01"]
+    assert founder_new(server, store, tmp_path, archived=["oldvenue01"]).find().founded
 
 
 def test_two_engines_race_to_found(tmp_path):
@@ -105,6 +119,30 @@ def test_two_engines_race_to_found(tmp_path):
     found = founder_new(server, store, tmp_path, fault).find()
     assert found.venue == found_other[0].venue and not found.founded and found_other[0].founded
     assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("memory", ["file", "row", "archive"])
+def test_who_asks_slowly_adopts_what_was_founded_meanwhile(tmp_path, memory):
+    """An engine that found no venue, and then what another has just founded and stored, adopts it instead of ending."""
+    server, store = ToyServer(), FoundingStore()
+    archive: list[str] = []
+    other = founder_new(server, store, tmp_path)
+    found_other = []
+
+    def fault(verb: str, when: str) -> None:
+        if verb == "venue" and when == "after" and not found_other:
+            found_other.append(other.find())
+            if memory == "file":
+                (tmp_path / "snapshot-1000.json").write_bytes(b"{}")
+            elif memory == "row":
+                store.known = [store.live]
+            else:
+                archive.append(store.live)
+
+    slow = founder_new(server, store, tmp_path, fault)
+    slow.archived = lambda: list(archive)
+    found = slow.find()
+    assert found.venue == found_other[0].venue and not found.founded
 
 
 def test_venue_names_are_ten_letters_and_digits():

@@ -116,3 +116,14 @@ def test_deposed_engine_stands_by_and_publishes_nothing(tmp_path):
     turns(second, lambda: second.parts.publisher.settled(seq) and second.parts.machine.seq == seq)
     turns(first, lambda: first.parts.publisher.settled(seq))
     assert second.parts.leadership.promotions_count == 1
+
+
+def test_founder_that_another_overtook_waits_like_any_standby(tmp_path):
+    """Whoever founded may lead at once; once somebody else has led, that privilege is gone."""
+    venue = ToyVenue(tmp_path)
+    founder = leadership_new(venue, founded=True)
+    assert founder.leader_silent(venue.clock.monotonic_s())
+    assert founder.lead_applied("", venue.clock.monotonic_s()) == ""
+    assert founder.leader_silent(venue.clock.monotonic_s()), "no `lead` was in the log yet"
+    assert founder.lead_applied("another", venue.clock.monotonic_s()) == ""
+    assert not founder.leader_silent(venue.clock.monotonic_s())

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.views import RANKS_S, VIEW_S, MarketViews, fifths
+from engine.views import AGAIN_S, RANKS_S, VIEW_S, MarketViews, fifths
+from shared.streams import StreamsRefused
 
 
 class Machine:
@@ -37,9 +38,12 @@ class Streams:
     def __init__(self) -> None:
         self.hashes: dict[str, dict[str, str]] = {}
         self.writes: list[list[str]] = []
+        self.refuses = False
 
     def view_markets_write(self, _keys: Any, views: dict[str, dict[str, str]]) -> None:
         """Take the views."""
+        if self.refuses:
+            raise StreamsRefused("OOM")
         self.hashes |= views
         self.writes.append(sorted(views))
 
@@ -71,9 +75,9 @@ def test_ranks_are_written_at_most_every_five_seconds() -> None:
     assert (streams.hashes["B"]["mark"], streams.hashes["B"]["adl_long"]) == ("1.1", "[9,7,7,-3]")
     assert machine.asked == ["B"]
     machine.seq = 3
-    assert views.write(machine, RANKS_S) == 1
+    assert views.write(machine, RANKS_S) == 2
     assert streams.hashes["B"]["adl_long"] == "[4,4,4,4]"
-    assert streams.writes == [["B", "Q"], ["B"], ["B"]]
+    assert streams.writes == [["B", "Q"], ["B"], ["B", "Q"]]
 
 
 def test_quiet_markets_are_not_written_again() -> None:
@@ -87,6 +91,22 @@ def test_quiet_markets_are_not_written_again() -> None:
     assert views.write(machine, VIEW_S) == 0
     views.forget()
     assert views.write(machine, 2 * VIEW_S) == 2
+
+
+def test_everything_is_written_again_once_a_second() -> None:
+    """What somebody else wrote over the views, or Redis did not take, stands there a second at most."""
+    machine, streams = Machine(), Streams()
+    views = MarketViews(streams, None, 0.0)
+    views.write(machine, 0.0)
+    streams.hashes["Q"] = {"mark": "0.1"}
+    assert views.write(machine, AGAIN_S - VIEW_S) == 0
+    streams.refuses = True
+    with pytest.raises(StreamsRefused):
+        views.write(machine, AGAIN_S)
+    streams.refuses = False
+    assert views.write(machine, AGAIN_S + VIEW_S) == 2
+    assert streams.hashes["Q"]["mark"] == "5.0"
+    assert views.write(machine, AGAIN_S + 2 * VIEW_S) == 0
 
 
 def test_a_market_that_leaves_the_book_ranks_nobody() -> None:

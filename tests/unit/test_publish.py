@@ -76,6 +76,28 @@ def test_below_the_first_id_is_dropped_unseen():
     assert publisher.compare(9) == 9
 
 
+def test_trimmed_while_an_engine_stood_still_is_dropped_too():
+    """A standby that slept compares with what is left; what was trimmed meanwhile is no divergence."""
+    server = ToyServer()
+    server.events_there, server.events = True, outputs(1, 2)
+    standby = publisher_new(server)
+    standby.keep(outputs(1, 6))
+    assert standby.compare(6) == 2
+    server.events = outputs(1, 8)[4:]
+    assert standby.compare(6) == 4
+    assert standby.settled(6)
+
+
+def test_hole_in_the_middle_of_the_events_is_a_divergence():
+    """An entry that is gone although the stream begins before it was deleted, not trimmed."""
+    server = ToyServer()
+    server.events_there, server.events = True, [entry for entry in outputs(1, 6) if entry.seq != 3]
+    standby = publisher_new(server)
+    standby.keep(outputs(1, 6))
+    with pytest.raises(Divergence):
+        standby.compare(6)
+
+
 def test_other_bytes_stop_the_engine_and_show_both():
     """A difference names the place and both sides."""
     server = ToyServer()

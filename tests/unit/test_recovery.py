@@ -8,8 +8,8 @@ from engine.publish import Divergence
 from engine.recovery import RulesUnknown
 from engine.runner import Runner
 from engine.witness import VenueOther
-from shared.codes import RULES_VERSION
 from shared.refusal import Refusal, RefusalStands, refusal_file_write
+from shared.rules import RULES_VERSION
 from shared.streams import Entry, events_digest
 from tests.engine_toy import ToyMachine, ToyVenue, turns
 
@@ -267,17 +267,6 @@ def test_another_venue_ends_the_process(tmp_path):
     engine.parts.streams.losses += 1
     with pytest.raises(VenueOther):
         turns(engine, lambda: False, 10)
-
-
-def test_newer_rules_end_the_process_after_its_last_output(tmp_path):
-    """A `lead` of rules that this build does not know stops it; what precedes is published."""
-    venue, engine = venue_with_snapshots(tmp_path)
-    seq = venue.add(9)
-    body = orjson.dumps({"who": "newer", "rules": RULES_VERSION + 1})
-    venue.server.log.append(Entry(seq + 1, [(b"ts", b"%d" % venue.clock.now_us()), (b"lead", body)]))
-    with pytest.raises(RulesUnknown, match=f"rules {RULES_VERSION + 1}"):
-        turns(engine, lambda: False, 10)
-    assert venue.server.events[-1].seq == seq
 
 
 def test_older_rules_end_the_process_with_a_word_of_advice(tmp_path):
