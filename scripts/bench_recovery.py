@@ -23,6 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from scripts import embedded
+from scripts.access import redis_answers
 from shared.clock import monotonic_s
 from shared.stream_guard import Request
 from shared.streams import (
@@ -30,7 +31,6 @@ from shared.streams import (
     Fields,
     Keys,
     Streams,
-    StreamsError,
     event_id,
     events_digest,
     events_fields,
@@ -110,7 +110,7 @@ def redis_server(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(server.command, stdout=log, stderr=log, cwd="/", preexec_fn=server.prepare)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not answers(embedded.redis_url(sockets)):
+        while not redis_answers(embedded.redis_url(sockets)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"no Redis: see {folder}/redis.log")
             time.sleep(0.02)
@@ -118,18 +118,6 @@ def redis_server(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(server.signal_stop)
         process.wait()
-
-
-def answers(url: str) -> bool:
-    """Return whether Redis takes commands."""
-    streams = Streams(url)
-    try:
-        streams.ping()
-    except StreamsError:
-        return False
-    finally:
-        streams.close()
-    return True
 
 
 def snapshot_write(venue: Any, folder: Path, streams: Streams, keys: Keys) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from persister.archive import ArchiveFiles, Disk
+from shared.archive import archive_segments
 from shared.stream_keys import Entry, restored_body
 
 VENUE = "archtests1"
@@ -30,6 +31,18 @@ def writer(folder: Path, disk: Disk | None = None, **options: int) -> ArchiveFil
     files = ArchiveFiles(folder, VENUE, disk, **options)
     assert files.begin()
     return files
+
+
+def frames_written(folder: Path, frames_count: int, entries_count: int) -> tuple[Path, list[int]]:
+    """Return a new open file of frames of so many entries each, and where in it each frame ends."""
+    files = writer(folder)
+    ends = []
+    for number in range(frames_count):
+        files.append(entries(number * entries_count + 1, (number + 1) * entries_count))
+        assert files.grown is not None
+        ends.append(files.grown.size)
+    files.close()
+    return archive_segments(folder, VENUE)[0].path, ends
 
 
 def names(folder: Path) -> list[str]:

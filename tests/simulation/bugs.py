@@ -28,7 +28,7 @@ from shared import stream_verbs, stream_views
 from shared.stream_guard import Command, Conversation, Request, Talk, ask
 from shared.streams import EventsEntry, Fields, Keys, Streams, StreamsAsync, StreamsError, blocking, event_id
 from shared.streams_async import awaiting
-from tests.simulation.cast import SHIPPED, Cast
+from tests.simulation.cast import SHIPPED, Around, Cast
 
 LENGTH_KEPT = 120  # entries that a trimming by length leaves
 
@@ -143,41 +143,33 @@ class EnginePlaceless(Engine):
 # --- the persister
 
 
-class CursorApart:
+class StatementsApart(Around):
+    """The statements of a transaction but one, the cursor's move, which is kept for later."""
+
+    def __init__(self, statements: Any) -> None:
+        super().__init__(statements)
+        self.moves: list[tuple[Any, ...]] = []
+
+    async def execute(self, query: str, *arguments: Any) -> int:
+        """Run a statement; the cursor's is only noted."""
+        if query == CURSOR_MOVE:
+            self.moves.append(arguments)
+            return 1
+        touched: int = await self.inner.execute(query, *arguments)
+        return touched
+
+
+class CursorApart(Around):
     """A database in which the history's cursor moves after the transaction that stores the rows."""
-
-    def __init__(self, database: Any) -> None:
-        self.database = database
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.database, name)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
-        """Lend a transaction that keeps the cursor's move for later."""
-        moves: list[tuple[Any, ...]] = []
-
-        class Apart:
-            """The statements of the transaction but one."""
-
-            def __init__(self, statements: Any) -> None:
-                self.statements = statements
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.statements, name)
-
-            async def execute(self, query: str, *arguments: Any) -> int:
-                """Run a statement; the cursor's is only noted."""
-                if query == CURSOR_MOVE:
-                    moves.append(arguments)
-                    return 1
-                touched: int = await self.statements.execute(query, *arguments)
-                return touched
-
-        async with self.database.transaction() as statements:
-            yield Apart(statements)
-        for arguments in moves:
-            await self.database.execute(CURSOR_MOVE, *arguments)
+        """Lend a transaction, and move the cursor when it is over."""
+        async with self.inner.transaction() as statements:
+            apart = StatementsApart(statements)
+            yield apart
+        for arguments in apart.moves:
+            await self.inner.execute(CURSOR_MOVE, *arguments)
 
 
 class TrimmerByLength(Trimmer):

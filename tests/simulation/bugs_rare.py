@@ -6,6 +6,7 @@ A story is a script in the place of the seed's faults; the same story with the s
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from engine.runner import Runner
 from engine.snapshots import Snapshots
 from engine.wiring import Engine
 from engine.writer import RowDesk
-from tests.simulation.cast import SHIPPED, Cast
+from tests.simulation.cast import SHIPPED, Around, Cast
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Process
 from tests.simulation.processes import Child
@@ -32,7 +33,7 @@ STORY = Plan(trouble_s=LONG_S, inputs_min=1, engines=2, wall_rate=3)
 ALONE = STORY._replace(engines=1)
 
 
-class Script(Faults):
+class Script(Faults, ABC):
     """A story: nothing goes wrong by chance."""
 
     async def run(self, end_s: float) -> None:
@@ -40,9 +41,9 @@ class Script(Faults):
         async with asyncio.timeout(end_s):
             await self.story()
 
+    @abstractmethod
     async def story(self) -> None:
         """Do what the story does."""
-        raise NotImplementedError
 
     async def until(self, holds: Any) -> Any:
         """Return what `holds` gives as soon as it gives something."""
@@ -66,19 +67,16 @@ class Script(Faults):
 # --- no check that the log goes on with the next number
 
 
-class SourceTrusting:
+class SourceTrusting(Around):
     """A source of entries whose reader takes whatever comes next for the next."""
 
     def __init__(self, source: LogSource, machine: Any) -> None:
-        self.source = source
+        super().__init__(source)
         self.machine = machine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.source, name)
 
     def read(self, after_seq: int, count: int, block_ms: int | None = None) -> Sequence[Any]:
         """Return entries, and let nobody see that some are missing before them."""
-        entries = self.source.read(after_seq, count, block_ms)
+        entries = self.inner.read(after_seq, count, block_ms)
         if entries and entries[0].seq > after_seq + 1:
             self.machine.seq = entries[0].seq - 1
         return entries
@@ -119,36 +117,24 @@ class StandbyBehindTrim(Script):
 # --- an upsert of the snapshot's row without a condition
 
 
-class DatabaseUnguarded:
+class StatementsUnguarded(Around):
+    """The statements of a transaction in which the upsert's condition always holds."""
+
+    async def fetchrow(self, query: str, *arguments: Any) -> Any:
+        """Return the row of a query."""
+        if query == SNAPSHOT_UPSERT:
+            arguments = (*arguments[:2], SEQ_MAX)
+        return await self.inner.fetchrow(query, *arguments)
+
+
+class DatabaseUnguarded(Around):
     """A connection on which a snapshot replaces whatever row is there."""
-
-    def __init__(self, database: Any) -> None:
-        self.database = database
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.database, name)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
-        """Lend a transaction in which the upsert's condition always holds."""
-
-        class Unguarded:
-            """Its statements."""
-
-            def __init__(self, statements: Any) -> None:
-                self.statements = statements
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.statements, name)
-
-            async def fetchrow(self, query: str, *arguments: Any) -> Any:
-                """Return the row of a query."""
-                if query == SNAPSHOT_UPSERT:
-                    arguments = (*arguments[:2], SEQ_MAX)
-                return await self.statements.fetchrow(query, *arguments)
-
-        async with self.database.transaction() as statements:
-            yield Unguarded(statements)
+        """Lend a transaction that asks for nothing."""
+        async with self.inner.transaction() as statements:
+            yield StatementsUnguarded(statements)
 
 
 class RowDeskUnguarded(RowDesk):

@@ -25,6 +25,16 @@ def database_as_it_is(database: Any) -> Any:
     return database
 
 
+class Around:
+    """Passes everything on to what it stands around, but for what a subclass does itself."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
 class Cast(NamedTuple):
     """Who plays which part."""
 

@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from shared.database import DatabaseDown, DatabaseError, DatabaseRefused
+from shared.database import Database, DatabaseDown, DatabaseError, DatabaseRefused
 from tests.simulation.loop import Process, SimLoop
 from tests.simulation.postgres_statements import statement_of
 from tests.simulation.postgres_tables import Row, Store, Transaction, refused
@@ -247,13 +247,13 @@ class Statements:
             raise
 
 
-class SimDatabase:
-    """A pool with the verbs of shared.database.Database: every verb has a connection to itself."""
+class SimDatabase(Database):
+    """The database as the processes know it, with connections to the model: every verb has one to itself."""
 
     def __init__(self, server: PostgresServer, process: Process, timeout_s: float) -> None:
+        super().__init__(None, timeout_s)
         self.server = server
         self.process = process
-        self.timeout_s = timeout_s
 
     @contextlib.asynccontextmanager
     async def statements(self, timeout_s: float | None = None) -> AsyncIterator[Statements]:
@@ -265,32 +265,6 @@ class SimDatabase:
             self.server.connections.discard(connection)
             if connection.cut in self.process.on_kill:
                 self.process.on_kill.remove(connection.cut)
-
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Statements]:
-        """Run the body in one transaction."""
-        async with self.statements() as statements, statements.transaction():
-            yield statements
-
-    async def fetch(self, query: str, *arguments: Any) -> list[Row]:
-        """Return all rows."""
-        async with self.statements() as statements:
-            return await statements.fetch(query, *arguments)
-
-    async def fetchrow(self, query: str, *arguments: Any) -> Row | None:
-        """Return the first row, None when there is none."""
-        async with self.statements() as statements:
-            return await statements.fetchrow(query, *arguments)
-
-    async def execute(self, query: str, *arguments: Any) -> int:
-        """Run a statement; return how many rows it touched."""
-        async with self.statements() as statements:
-            return await statements.execute(query, *arguments)
-
-    async def executemany(self, query: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run a statement once a row, all or none."""
-        async with self.statements() as statements:
-            await statements.executemany(query, rows)
 
     async def migrate(self) -> list[str]:
         """Find everything migrated."""

@@ -28,7 +28,7 @@ from shared.archive import (
 )
 from shared.archive_frames import frame_pack
 from shared.stream_keys import Entry, log_digest
-from tests.archive_house import HOUR_US, START_US, VENUE, entries, entry, names, restored, writer
+from tests.archive_house import HOUR_US, START_US, VENUE, entries, entry, frames_written, names, restored, writer
 
 HEADER = header_line(VENUE, 1, "", 0)
 DIGEST = log_digest(entry(1)).hex()
@@ -242,14 +242,7 @@ def test_the_archive_can_be_cut_at_any_entry(tmp_path: Path, kept: int) -> None:
 
 def test_a_damaged_end_can_be_cut_off(tmp_path: Path) -> None:
     """What can be read of a damaged file stays, the file itself lies aside, and the archive grows on from there."""
-    files = writer(tmp_path)
-    ends = []
-    for first in (1, 11, 21):
-        files.append(entries(first, first + 9))
-        assert files.grown is not None
-        ends.append(files.grown.size)
-    files.close()
-    path = archive_segments(tmp_path, VENUE)[0].path
+    path, ends = frames_written(tmp_path, 3, 10)
     content = path.read_bytes()
     for place, kept in ((ends[0] + 50, 10), (50, 0)):
         damaged = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]

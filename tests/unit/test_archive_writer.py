@@ -18,7 +18,7 @@ from shared.archive import (
 )
 from shared.archive_frames import frame_pack, frames_read, zstd
 from shared.stream_keys import log_digest
-from tests.archive_house import HOUR_US, START_US, VENUE, entries, entry, names, writer
+from tests.archive_house import HOUR_US, START_US, VENUE, entries, entry, frames_written, names, writer
 
 
 class DiskFailing(Disk):
@@ -102,14 +102,8 @@ def test_the_header_names_the_entry_before(tmp_path: Path) -> None:
 
 def test_a_torn_end_costs_its_frame_alone(tmp_path: Path) -> None:
     """Cut at any byte, a file gives every whole frame, and the next writer goes on from there."""
-    files = writer(tmp_path)
-    ends = [0]
-    for first in (1, 4, 7):
-        files.append(entries(first, first + 2))
-        assert files.grown is not None
-        ends.append(files.grown.size)
-    files.close()
-    path = archive_segments(tmp_path, VENUE)[0].path
+    path, ends = frames_written(tmp_path, 3, 3)
+    ends.insert(0, 0)
     content = path.read_bytes()
     for size in range(len(content) + 1):
         path.write_bytes(content[:size])
@@ -153,14 +147,7 @@ def content_of(path: Path) -> bytes:
 @pytest.mark.parametrize("bits", [0x01, 0x80, 0xFF])
 def test_damage_before_whole_frames_is_not_cut_off(tmp_path: Path, bits: int) -> None:
     """A changed byte with whole frames behind it stops writer and readers and costs nothing; in the last it is torn."""
-    files = writer(tmp_path)
-    ends = []
-    for first in (1, 4, 7):
-        files.append(entries(first, first + 2))
-        assert files.grown is not None
-        ends.append(files.grown.size)
-    files.close()
-    path = archive_segments(tmp_path, VENUE)[0].path
+    path, ends = frames_written(tmp_path, 3, 3)
     whole, content = path.read_bytes(), content_of(path)
     for place in range(len(whole)):
         changed = whole[:place] + bytes([whole[place] ^ bits]) + whole[place + 1 :]
@@ -208,14 +195,7 @@ def test_a_full_disk_loses_nothing_that_counted(tmp_path: Path) -> None:
 
 def test_a_damaged_frame_that_swallows_others_is_no_torn_end(tmp_path: Path) -> None:
     """A frame whose length was changed reads on over whole ones behind it and seems to be torn; nothing is cut off."""
-    files = writer(tmp_path)
-    ends = []
-    for first in (1, 101, 201):
-        files.append(entries(first, first + 99))
-        assert files.grown is not None
-        ends.append(files.grown.size)
-    files.close()
-    path = archive_segments(tmp_path, VENUE)[0].path
+    path, ends = frames_written(tmp_path, 3, 100)
     whole, torn = path.read_bytes(), 0
     for place in (*range(16), *range(ends[0], ends[0] + 16)):
         for bit in range(8):
