@@ -43,9 +43,10 @@ def events_deleted(reached: Reached, keys: Keys) -> None:
 
 
 def entry_deleted(reached: Reached, keys: Keys) -> None:
-    """XDEL of one entry a little before the log's end."""
+    """XDEL of one entry near the end, after the newest snapshot: what lies before that nobody reads again."""
     client = client_of(reached)
-    client.xdel(keys.log, client.xrevrange(keys.log, count=100)[-1][0])
+    tip = int(client.xrevrange(keys.log, count=1)[0][0].split(b"-")[1])
+    client.xdel(keys.log, log_id(min(tip, max(newest_snapshot(reached) + 1, tip - 99))))
 
 
 def events_trimmed(reached: Reached, keys: Keys) -> None:

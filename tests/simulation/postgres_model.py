@@ -67,6 +67,9 @@ class PostgresServer:
         """Die: what was not committed is gone, whoever waits is cut off."""
         self.is_up = False
         self.late.clear()
+        # Also of those whose clients are gone already, and whose end a hung server has not seen.
+        for transaction in list(dict.fromkeys(self.store.locks.values())):
+            transaction.rollback()
         for connection in sorted(self.connections, key=lambda each: each.number):
             connection.cut()
         self.unhang()
