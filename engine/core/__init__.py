@@ -1,5 +1,5 @@
 """
-The pure state machine's public surface: allocate, apply_batch, hashes, snapshot and restore, views, invariants.
+The pure state machine's public surface: allocate, apply_batch, hashes, snapshots, views, invariants, scratches.
 
     states = allocate()
     applied, events_count, status = apply_batch(states, batch, first, count)
@@ -19,6 +19,7 @@ from engine.core.inspect import (
     accounts_of,
     adl_ranks,
     adl_scores,
+    book_levels,
     header,
     market_views,
     markets_of,
@@ -28,6 +29,16 @@ from engine.core.inspect import (
 )
 from engine.core.invariants import invariants
 from engine.core.kernel import compiled
+from engine.core.scratch import (
+    Ground,
+    account_put,
+    account_settle,
+    clock_put,
+    market_put,
+    order_put,
+    position_put,
+    scratch_possible,
+)
 from engine.core.snapshot import (
     SnapshotMismatch,
     hashes,
@@ -40,24 +51,33 @@ from engine.core.state import allocate
 from shared.records import COMMAND_WORDS, CONFIG_WORDS
 
 __all__ = [
+    "Ground",
     "SnapshotMismatch",
     "account_of",
+    "account_put",
+    "account_settle",
     "accounts_of",
     "adl_ranks",
     "adl_scores",
     "allocate",
     "apply_batch",
+    "book_levels",
+    "clock_put",
     "compiled",
     "events_of",
     "hashes",
     "header",
     "invariants",
+    "market_put",
     "market_views",
     "markets_of",
+    "order_put",
     "orders_of",
     "pool_of",
+    "position_put",
     "positions_of",
     "restore",
+    "scratch_possible",
     "snapshot_copy",
     "snapshot_document",
     "snapshot_size",

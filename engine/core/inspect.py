@@ -5,11 +5,14 @@ from typing import Any
 import numpy as np
 from numpy import int64
 
-from engine.core import adl, cross, limits, margin, prices, tables
-from engine.core.kernel import entry
+from engine.core import adl, cross, ladder, limits, margin, prices, tables, triggers
+from engine.core.kernel import entry, kernel
 from engine.core.snapshot import peaks_write
 from shared import units
 from shared.codes import ACCOUNT_FIRST, FeedStatus, IgnoreReason, Liquidity, MarketState, OrderKind, OrderStatus, Side
+
+BOOK_LEVELS_MAX = 50
+BOOK_ORDERS_MAX = 2_000  # a side: a look at the most crowded book takes the engine a known time
 
 _IGNORES = [reason.name.lower() for reason in IgnoreReason]
 
@@ -91,6 +94,66 @@ def market_views(states: np.ndarray) -> dict[str, dict[str, Any]]:
         view["seq"], view["log_time_us"] = int(head["seq"]), int(head["log_time_us"])
         views[name] = view
     return views
+
+
+@kernel
+def side_levels_write(state, row, side, levels, figures):
+    """
+    Write (price_ticks, lots) of the best levels of one ladder of resting orders into figures[side].
+
+    Returns 1 when BOOK_ORDERS_MAX orders were met before the levels were full: the last level may hold more.
+    """
+    node = int64(row.best_node)
+    level = int64(-1)
+    met = int64(0)
+    while node != ladder.NODE_NONE:
+        order = state.orders[node]
+        another = level < 0 or figures[side, level, 0] != order.price_ticks
+        if another and level + 1 == levels:
+            return int64(0)
+        if met == BOOK_ORDERS_MAX:
+            return int64(1)
+        if another:
+            level += 1
+            figures[side, level, 0] = order.price_ticks
+        figures[side, level, 1] += order.qty_lots - order.qty_filled_lots
+        node = ladder.ladder_after(row, state.nodes, node)
+        met += 1
+    return int64(0)
+
+
+@entry
+def book_write(states, market_row, levels, figures):
+    """
+    Write the best levels of users' resting orders, buys before sells; return how many sides were cut short: 0, 1, 2.
+
+    Shapes: figures int64[2, levels, 2], zeros; a level of price 0 is none.
+    """
+    state = states[0]
+    short = int64(0)
+    for side in range(2):
+        number = triggers.REST_BUY if side == 0 else triggers.REST_SELL
+        row = state.ladders[market_row * limits.LADDERS_COUNT + number]
+        short += side_levels_write(state, row, int64(side), levels, figures)
+    return short
+
+
+def book_levels(states: np.ndarray, market_row: int, levels: int = BOOK_LEVELS_MAX) -> dict[str, Any]:
+    """Return users' resting orders of a market by price, the best first: [price, qty] as text; `truncated` if cut."""
+    config = states.view(np.ndarray)[0]["markets"][market_row]["config"]
+    tick_e12, lot_e12 = int(config["tick_e12"]), int(config["lot_e12"])
+    ticks, lots = units.decimals_of(tick_e12), units.decimals_of(lot_e12)
+    figures = np.zeros((2, levels, 2), np.int64)
+    short = int(book_write(states, market_row, levels, figures))
+    bids, asks = (
+        [
+            [units.decimal_text(price * tick_e12, ticks), units.decimal_text(held * lot_e12, lots)]
+            for price, held in side
+            if price > 0
+        ]
+        for side in figures.tolist()
+    )
+    return {"bids": bids, "asks": asks} | ({"truncated": True} if short else {})
 
 
 def account_of(states: np.ndarray, account_id: int) -> dict[str, int] | None:
