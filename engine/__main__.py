@@ -7,6 +7,7 @@ and the border is written; 70 a fault of ours (two derivations differ): it stopp
 `--drain` is for an old build of which no engine lives: it never leads, writes the border and ends.
 """
 
+import argparse
 import functools
 import gc
 import os
@@ -18,6 +19,7 @@ from engine.wiring import Engine, Outside, engine_run
 from shared import clock
 from shared.database import Database
 from shared.logs import logger
+from shared.metrics_server import arguments_add, metrics_serve
 from shared.settings import Settings, settings_read
 from shared.streams import Streams
 
@@ -50,10 +52,16 @@ def outside_real(settings: Settings, streams: Streams) -> Outside:
 
 def main() -> int:
     """Run one engine; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine")
+    parser.add_argument("--drain", action="store_true", help="never lead; write the border and end")
+    arguments_add(parser)
+    asked = parser.parse_args()
     settings = settings_read()
     log = logger("engine", settings.log_level)
     streams = Streams(settings.redis_url)
-    engine = Engine(settings, outside_real(settings, streams), log, drain="--drain" in sys.argv[1:])
+    engine = Engine(settings, outside_real(settings, streams), log, drain=asked.drain)
+    if metrics_serve(asked.metrics_host, asked.metrics_port, engine.samples, settings.metrics_token, log):
+        engine.metrics_port = asked.metrics_port
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     return engine_run(engine)

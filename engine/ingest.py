@@ -139,6 +139,10 @@ class Machine:
         """Return the scores of a market's queue of deleveraging, longs and shorts, each descending."""
         return core.adl_scores(self.states, core.markets_of(self.states).index(market))
 
+    def book_levels(self, market: str) -> dict[str, Any]:
+        """Return users' resting orders of a market by price, the best first."""
+        return core.book_levels(self.states, core.markets_of(self.states).index(market))
+
     def account_view(self, account_id: int) -> dict[str, Any] | None:
         """Return one account with its positions and orders for people, None when there is none."""
         account = core.account_of(self.states, account_id)

@@ -93,9 +93,9 @@ class Publisher:
         digest = events_digest(self.seen).hex()
         return [Memory("events", self.seen.seq, self.seen.chunk, digest, THIS_ENGINE)]
 
-    def publish(self) -> int:
+    def publish(self) -> list[Any]:
         """
-        Append the oldest kept outputs that the stream does not hold, in one transaction; return how many.
+        Append the oldest kept outputs that the stream does not hold, in one transaction; return them.
 
         Whatever an answer leaves open, the next call asks the stream for its last id and starts from there. Raises
         StreamsError when Redis is away, refuses or does not answer, Divergence when the stream's end is not what the
@@ -105,7 +105,7 @@ class Publisher:
             self.tip_id = self.streams.events_tip(self.keys)
         batch = self.batch_next(self.tip_id)
         if not batch:
-            return 0
+            return []
         self.chain_check(batch[0], self.tip_id)
         entries = [(event_id(output.seq, output.chunk), events_fields(output)) for output in batch]
         try:
@@ -115,14 +115,14 @@ class Publisher:
             self.duplicates_count += 1
             if self.duplicates_count > DUPLICATES_MAX:
                 raise Divergence(f"Redis holds no {entries[0][0]!r} and takes none either: {error}") from error
-            return 0
+            return []
         except (StreamsUnknown, StreamsRefused):
             self.tip_id = None
             raise
         self.duplicates_count = 0
         self.tip_id = (batch[-1].seq, batch[-1].chunk)
         self.published_count += len(batch)
-        return len(batch)
+        return batch
 
     def batch_next(self, tip: tuple[int, int]) -> list[Any]:
         """Return the oldest kept outputs beyond the stream's end, as many as one transaction takes."""

@@ -11,6 +11,7 @@ import orjson
 
 from engine.border import Border
 from engine.leadership import Leadership
+from engine.meters import EngineMeters, beat_name, beat_of
 from engine.publish import Divergence, Publisher
 from engine.recovery import RulesUnknown
 from engine.snapshots import Snapshots
@@ -74,10 +75,13 @@ class Parts(NamedTuple):
 class Runner:
     """One engine's life after recovery has found its start."""
 
-    def __init__(self, parts: Parts, pid: int, drain: bool = False) -> None:
+    def __init__(self, parts: Parts, pid: int, drain: bool = False, meters: EngineMeters | None = None) -> None:
         self.parts = parts
         self.pid = pid
         self.drain = drain  # only here to reach the border: never lead
+        self.meters = meters or EngineMeters(parts.clock.now_us)
+        self.metrics_port = 0  # where their page is served; 0: nowhere
+        self.lag = 0  # entries of the log that are not applied, as last looked at
         self.border: Border | None = None  # newer rules are in force: what is left to do
         self.stopping = False
         self.header = parts.machine.header()  # after the entry at which the shell last had to act
@@ -218,11 +222,13 @@ class Runner:
         if entries:
             if not follows(parts.machine.seq, entries[0]):
                 parts.trimmed.gap_raise(parts.machine.seq, entries[0].seq)
+            began_s = parts.clock.monotonic_s()
             parts.machine.load(entries)
             while self.border is None and (step := parts.machine.step()) is not None:
                 parts.publisher.keep(step.outputs)
                 if step.status != BatchStatus.DONE:
                     self.header_act()
+            self.meters.applied(len(entries), parts.clock.monotonic_s() - began_s)
         now_s = parts.clock.monotonic_s()
         if not self.behind:
             self.tip_last_s = now_s
@@ -242,7 +248,9 @@ class Runner:
             words = f"the log stands under rules {header.rules}, this build knows {RULES_VERSION} alone"
             raise RulesUnknown(f"{words}: keep the build that wrote it, or found a venue in another data folder")
         if before.keyframe_slot not in (0, header.keyframe_slot):
-            parts.snapshots.keyframe(parts.machine, parts.publisher, parts.leadership.leading)
+            began_s = parts.clock.monotonic_s()
+            if parts.snapshots.keyframe(parts.machine, parts.publisher, parts.leadership.leading):
+                self.meters.pause.observe(parts.clock.monotonic_s() - began_s)
         if header.lead_seq != before.lead_seq:
             self.lead_applied(header)
         if header.checkpoint != before.checkpoint:
@@ -271,7 +279,8 @@ class Runner:
             return
         if parts.clock.monotonic_s() - self.restored_last_s > RESTORED_S:
             self.restored_check()  # it slept: what it derived may be of a log that is no more
-        while parts.publisher.publish():
+        while outputs := parts.publisher.publish():
+            self.meters.published(outputs)
             parts.publisher.compare(parts.machine.seq)
 
     def duties(self) -> None:
@@ -306,29 +315,8 @@ class Runner:
             raise DrainedNothing("no `lead` of newer rules is in the log; start the new build first, it asks for it")
         self.refusal_check()
         self.restored_check()
-        leading = parts.leadership.leading
-        lag = max(0, parts.streams.log_tip(parts.keys) - header.seq)
-        name = "engine" if leading else f"engine:{parts.leadership.who}"
-        parts.streams.heartbeat(
-            parts.keys,
-            name,
-            {
-                "role": self.role(),
-                "build": parts.build,
-                "pid": self.pid,
-                "who": parts.leadership.who,
-                "seq": header.seq,
-                "lag": lag,
-                "rules": header.rules,
-                "since_us": self.since_us,
-                "kept": len(parts.publisher.kept),
-                "snapshot_seq": parts.snapshots.durable_seq,
-                "snapshots_skipped": parts.snapshots.skipped_count,
-                "promotions": parts.leadership.promotions_count,
-                "promotion_ms": self.promotion_ms,
-                "checkpoint_mismatches": parts.snapshots.mismatches_count,
-            },
-        )
+        lag = self.lag = max(0, parts.streams.log_tip(parts.keys) - header.seq)
+        parts.streams.heartbeat(parts.keys, beat_name(self), beat_of(self))
         if now_s >= self.progress_next_s:
             if lag > READ_COUNT:
                 speed = (header.seq - self.progress_seq) / (now_s - self.progress_next_s + PROGRESS_S)

@@ -91,6 +91,7 @@ class Snapshots:
         self.skipped_count = 0
         self.length_last = 0
         self.durable_seq = 0
+        self.durable_s: float | None = None  # when that was told
         self.filed_seq = 0  # the newest that lies as a file
         self.mismatches_count = 0
         self.looks_count = 0  # into Postgres, by the second process
@@ -145,7 +146,7 @@ class Snapshots:
                 self.held = None
                 self.writing = False
             elif kind == "durable":
-                self.durable_seq = message["seq"]
+                self.durable_seq, self.durable_s = message["seq"], now_s
                 if self.sent.get("seq") == self.durable_seq:
                     self.anchor = memories_of(self.sent, "the row")
                 if leading:

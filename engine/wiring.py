@@ -6,7 +6,7 @@ gives others.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,6 +15,7 @@ from engine.border import BorderReached, border_wait, founded_under
 from engine.founding import WAIT_S, Founder, FoundingImpossible, venue_random
 from engine.leadership import Leadership, who_random
 from engine.log_source import LogSource
+from engine.meters import EngineMeters, page_samples
 from engine.publish import Divergence, Publisher
 from engine.recovery import BorderNeeded, Recovery, RulesUnknown, Start
 from engine.rows import RowStore, database_call
@@ -26,6 +27,7 @@ from engine.witness import Memory, VenueOther, witness_check
 from shared import genesis
 from shared.archive import ArchiveDamaged, archive_venues
 from shared.database import DatabaseError
+from shared.metrics import Sample
 from shared.refusal import (
     EXIT_BORDER,
     EXIT_REFUSED,
@@ -36,7 +38,7 @@ from shared.refusal import (
     refusal_file_read,
     refusal_file_write,
 )
-from shared.rules import RULES_VERSION
+from shared.rules import BUILD_VERSION, RULES_VERSION
 from shared.settings import Settings
 from shared.streams import Keys, StreamsError
 
@@ -49,7 +51,7 @@ AGAIN_FACTS: dict[type[Exception], str] = {
     BehindTrim: "behind_trim",
     DrainedNothing: "drained_nothing",
 }
-ENGINE_VERSION = "0.1.0"
+ENGINE_VERSION = BUILD_VERSION
 
 
 class Outside(NamedTuple):
@@ -82,6 +84,13 @@ class Engine:
         self.venue = ""
         self.restores = 0  # how often the log had been restored when this process began
         self.runner: Runner | None = None
+        # Every answer is told at level debug: reading the outputs again costs what deriving them did.
+        self.meters = EngineMeters(self.clock.now_us, log if settings.log_level == "debug" else None)
+        self.metrics_port = 0  # where their page is served; 0: nowhere
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what this engine's page of metrics shows."""
+        return page_samples(self.meters, self.runner)
 
     def store(self) -> RowStore:
         """Return the rows of Postgres; every call has a bounded time, whatever hangs."""
@@ -237,7 +246,9 @@ class Engine:
             restores=self.restores,
             block_ms=self.outside.block_ms,
         )
-        return Runner(parts, self.outside.pid, self.drain)
+        runner = Runner(parts, self.outside.pid, self.drain, self.meters)
+        runner.metrics_port = self.metrics_port
+        return runner
 
     def restored_meanwhile(self) -> bool:
         """Return whether the log was restored while this process slept: what it remembers is then no reason."""

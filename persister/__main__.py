@@ -5,6 +5,7 @@ One persister process: waits for the venue, runs both readers, says that it live
 restart does not help.
 """
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -17,12 +18,14 @@ from typing import Any, NamedTuple
 from persister.archiver import Archiver, ArchiveRows, Offload, archiver_build
 from persister.audit import Instructions
 from persister.history import HistoryReader, HistoryStore
+from persister.meters import Page
 from persister.rebuild import Rebuild
 from persister.trimming import Trimmer
 from persister.views import ViewReader
 from shared import clock
 from shared.database import Database, DatabaseError
 from shared.logs import logger
+from shared.metrics_server import arguments_add, metrics_serve
 from shared.refusal import (
     EXIT_REFUSED,
     WAY_OUT,
@@ -71,8 +74,10 @@ class Persister:
         now_us: Callable[[], int] = clock.now_us,
         chance: random.Random | None = None,
         offload: Offload = asyncio.to_thread,
+        page: Page | None = None,
     ) -> None:
         """Keep the parts; `run` does the rest. `offload` runs what may wait for a disk, beside everything else."""
+        self.page = page or Page()
         self.settings = settings
         self.streams = streams
         self.database = database
@@ -90,7 +95,7 @@ class Persister:
         self.keys = Keys(await self.venue_wait())
         self.restores = await self.restores_wait()
         self.refusal_file_check()
-        parts = self.parts_build()
+        parts = self.page.parts = self.parts_build()
         self.log.info("serving", venue=self.keys.venue)
         work = [self.history_run(parts), parts.views.run(), self.look(parts), parts.archiver.run(), parts.rows.run()]
         work += [parts.trimmer.run()] if self.settings.trim == "on" else []
@@ -186,7 +191,8 @@ class Persister:
                 venue = await self.streams.venue()
                 if venue is not None and venue != self.keys.venue:
                     raise VenueOther(f"Redis names the venue {venue}, this process serves {self.keys.venue}")
-                await self.streams.heartbeat(self.keys, ROLE, await self.heartbeat(parts))
+                self.page.beat = await self.heartbeat(parts)
+                await self.streams.heartbeat(self.keys, ROLE, self.page.beat)
             except StreamsError as error:
                 self.log.debug("look_failed", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(LOOK_S)
@@ -195,6 +201,7 @@ class Persister:
         """Return what the heartbeat says: how far both readers are, and how far behind the slower one is."""
         tip = await self.streams.events_tip(self.keys)
         leader = await self.streams.leader_read(self.keys) or {}
+        self.page.tip_seq, self.page.log_tip_seq = tip[0], await self.streams.log_tip(self.keys)
         slowest = min(parts.history.position.seq, parts.views.position.seq)
         return {
             "role": ROLE,
@@ -205,6 +212,7 @@ class Persister:
             "generation": parts.views.keys.generation,
             "lag": max(0, tip[0] - slowest),
             "rules": leader.get("rules"),
+            "metrics_port": self.page.metrics_port,
             "since_us": self.since_us,
             "archive_seq": parts.archiver.position[0] if parts.archiver.archives else parts.rows.stated_seq,
             "archive_error": parts.archiver.trouble,
@@ -235,11 +243,11 @@ class Persister:
                 self.log.error("refusal_not_written", place=place, error=f"{type(error).__name__}: {error}")
 
 
-async def serve(settings: Settings, log: Any) -> int:
+async def serve(settings: Settings, log: Any, page: Page | None = None) -> int:
     """Run one persister until it ends or is asked to; return the exit code."""
     streams = StreamsAsync(settings.redis_url)
     database = await Database.connect(settings.database_url)
-    task = asyncio.create_task(Persister(settings, streams, database, log).run())
+    task = asyncio.create_task(Persister(settings, streams, database, log, page=page).run())
     for kind in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(kind, task.cancel)
     try:
@@ -261,8 +269,14 @@ async def serve(settings: Settings, log: Any) -> int:
 
 def main() -> int:
     """Run the persister of the settings in the environment."""
-    settings = settings_read()
-    return asyncio.run(serve(settings, logger(ROLE, settings.log_level)))
+    parser = argparse.ArgumentParser(prog="python -m persister")
+    arguments_add(parser)
+    asked = parser.parse_args()
+    settings, page = settings_read(), Page()
+    log = logger(ROLE, settings.log_level)
+    if metrics_serve(asked.metrics_host, asked.metrics_port, page.samples, settings.metrics_token, log):
+        page.metrics_port = asked.metrics_port
+    return asyncio.run(serve(settings, log, page))
 
 
 if __name__ == "__main__":

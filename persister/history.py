@@ -1,5 +1,5 @@
 """
-Events -> rows in Postgres: closed orders and positions, fills, funding, liquidations, ledger, candles; all SQL.
+Events -> rows in Postgres: closed orders and positions, fills, trades, funding, liquidations, ledger, candles; all SQL.
 
 The cursor moves in the transaction that inserts the rows, and only from where this reader believes it to be: whatever
 dies or runs twice, no row is missing and none is there twice. A row that Postgres refuses goes to `persister_rejects`
@@ -8,7 +8,8 @@ with an alarm, and the cursor goes on: one bad row must not stop everybody's his
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -17,12 +18,14 @@ import orjson
 from persister.audit import Answered, Instructions, audit_append, audit_rows
 from persister.reader import EVENTS_PER_CHUNK, Event, Position, Reader, events_read, position_of
 from shared.database import Database, DatabaseError, DatabaseRefused, Statements
+from shared.metrics import Counts, Times
 from shared.refusal import REFUSAL_INSERT, REFUSAL_SELECT
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
 
 PAUSE_S = 0.2
 PAUSE_MAX_S = 5.0
 REASON_LENGTH_MAX = 500
+AUDIT = "audit"  # the rows of outcomes, among the kinds of rows that are counted
 
 CURSOR_FOUND = """
 INSERT INTO persister_cursor (venue, seq, chunk, digest, log_time_us) VALUES ($1, 0, 0, '', 0) ON CONFLICT DO NOTHING
@@ -62,9 +65,13 @@ INSERT INTO ledger (venue, account_id, seq, chunk, index, booked_us, amount, dat
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """,
     "candle": "INSERT INTO candles (venue, market, minute_ms, seq, data) VALUES ($1, $2, $3, $4, $5)",
+    "trade": "INSERT INTO trades (venue, market, seq, position, traded_us, data) VALUES ($1, $2, $3, $4, $5, $6)",
+    "funding_settled": """
+INSERT INTO funding_rates (venue, market, due_ms, seq, position, data) VALUES ($1, $2, $3, $4, $5, $6)
+""",
 }
-# Whom a liquidation asked for the other side stands in the same feed.
-INSERTS["adl"] = INSERTS["liquidation"]
+# Whom a liquidation asked for the other side stands in the same feed; so does why a funding was not paid.
+INSERTS |= {"adl": INSERTS["liquidation"], "funding_skipped": INSERTS["funding_settled"]}
 
 
 class CursorMoved(Exception):
@@ -128,6 +135,10 @@ def row_values(venue: str, entry: EventsEntry, event: Event, body: dict[str, Any
         case "liquidation" | "adl":
             ids = integers(body, "account", "position_id", "order_id")
             return venue, body["market"], entry.seq, position, event.kind, *ids, entry.log_time_us, body
+        case "trade":
+            return venue, body["market"], entry.seq, position, entry.log_time_us, body
+        case "funding_settled" | "funding_skipped":
+            return venue, body["market"], *integers(body, "due_ms"), entry.seq, position, body
         case "ledger":
             place = entry.seq, entry.chunk, event.event_index
             return venue, *integers(body, "account"), *place, entry.log_time_us, Decimal(body["amount"]), body
@@ -155,6 +166,7 @@ class HistoryStore:
         self.log = log
         self.instructions = instructions
         self.rejects_count = 0  # since this process began
+        self.rows = Counts((kind,) for kind in (*INSERTS, AUDIT))
 
     async def begin(self) -> Position:
         """Return the stored cursor; the first time, one before everything."""
@@ -180,6 +192,8 @@ class HistoryStore:
             # Some row is poison; find out which, one by one.
             return await self.commit_one_by_one(before, entries, batch, audited)
         self.alarm(batch.rejects)
+        counts = {kind: len(inserts) for kind, inserts in batch.inserts.items()}
+        self.stored(counts, [answered for answered, _ in audited])
         return after
 
     async def commit_one_by_one(
@@ -191,6 +205,8 @@ class HistoryStore:
     ) -> Position:
         """Store what Postgres takes, each row in a savepoint of its own, and put the rest among the rejects."""
         rejects = list(batch.rejects)
+        counts: Counter[str] = Counter()
+        kept: list[Answered] = []
         async with self.database.transaction() as statements:
             after = await self.cursor_move(statements, before, entries[-1])
             for kind, inserts in batch.inserts.items():
@@ -198,19 +214,31 @@ class HistoryStore:
                     try:
                         async with statements.transaction():
                             await statements.execute(INSERTS[kind], *insert.values)
+                        counts[kind] += 1
                     except DatabaseRefused as error:
                         rejects.append(Reject(insert.entry, insert.event, str(error)))
             for answered, row in audited:
                 try:
                     async with statements.transaction():
                         await audit_append(statements, self.venue, [row])
+                    kept.append(answered)
                 except DatabaseRefused as error:
                     event = Event(answered.place, "order_response", None, answered.response.encode())
                     rejects.append(Reject(answered.entry, event, str(error)))
             for reject in rejects:
                 await self.reject(statements, reject)
         self.alarm(rejects)
+        self.stored(counts, kept)
         return after
+
+    def stored(self, counts: Mapping[str, int], answered: list[Answered]) -> None:
+        """Count the rows that were written, and tell at level debug which instructions are in the history now."""
+        for kind, count in counts.items():
+            self.rows.add(kind, count=count)
+        self.rows.add(AUDIT, count=len(answered))
+        for one in answered:
+            facts = {"request_id": one.request_id, "account": one.account_id, "op": one.op, "result": one.result}
+            self.log.debug("instruction_stored", seq=one.entry.seq, **facts)
 
     async def cursor_move(self, statements: Statements, before: Position, newest: EventsEntry) -> Position:
         """Move the cursor to the newest entry; first of all, so that a second persister waits here for the first."""
@@ -276,6 +304,7 @@ class HistoryReader:
         self.log = log
         self.monotonic_s = monotonic_s
         self.position = Position()
+        self.commits = Times()
         self.pause_s = PAUSE_S
         self.chance = chance or random.SystemRandom()
 
@@ -300,4 +329,6 @@ class HistoryReader:
             entries = await reader.read()
             self.pause_s = PAUSE_S
             if entries:
+                began_s = self.monotonic_s()
                 self.position = reader.position = await self.store.commit(self.position, entries)
+                self.commits.observe(self.monotonic_s() - began_s)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from persister.reader import Event, Position, Reader, events_read, position_of, reach_back
+from shared.metrics import Times
 from shared.stream_keys import Fields
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
 
@@ -204,6 +205,8 @@ class ViewReader:
         self.monotonic_s = monotonic_s
         self.rebuilder = rebuilder
         self.position = Position()
+        self.commits = Times()
+        self.entries_count = 0
         self.waiting = False  # for Redis, which was said
         self.waiting_start = False  # for a snapshot, which was said
         self.look_next_s = float("-inf")
@@ -312,9 +315,12 @@ class ViewReader:
         """Write what the entries change and the cursor behind them; False when the cursor stands elsewhere."""
         changes = changes_of(self.keys, entries)
         after = position_of(entries[-1])
+        began_s = self.monotonic_s()
         written = await self.streams.views_commit(
             self.keys, (before, after.text), after.digest, changes.hashes, changes.outcomes, outcome_replaces
         )
+        self.commits.observe(self.monotonic_s() - began_s)
+        self.entries_count += len(entries) if written else 0
         for entry, event in changes.unusable if written else ():
             self.log.error(
                 "view_event_unusable", seq=entry.seq, chunk=entry.chunk, index=event.event_index, kind=event.kind

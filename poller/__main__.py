@@ -5,6 +5,7 @@ Wiring of the poller: settings, the venue, then forwarder, feed, ticks and watch
 restored; 78 a refusal, ours or somebody's.
 """
 
+import argparse
 import asyncio
 import contextlib
 import random
@@ -16,12 +17,14 @@ from typing import Any, NamedTuple
 
 from poller.connection import Feed
 from poller.forward import Forwarder
+from poller.meters import Page, Working
 from poller.timing import Timing
 from poller.transport import Connect, web_socket_connect
 from poller.venue import ROLE, VenueGuard, VenueLeft, Watch, refusal_file_check, venue_wait
 from poller.witness import Witness
 from shared.database import Database, DatabaseError
 from shared.logs import logger
+from shared.metrics_server import arguments_add, metrics_serve
 from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, WAY_OUT, Refusal, RefusalStands, refusal_file_write
 from shared.settings import Settings, SettingsError, settings_read
 from shared.stream_keys import Keys, StreamsError
@@ -64,10 +67,15 @@ class Outside(NamedTuple):
 
 
 async def serve(
-    settings: Settings, log: Any, timing: Timing, stop: asyncio.Event, outside: Outside | None = None
+    settings: Settings,
+    log: Any,
+    timing: Timing,
+    stop: asyncio.Event,
+    outside: Outside | None = None,
+    page: Page | None = None,
 ) -> int:
     """Run the poller until `stop` is set; return the exit code."""
-    outside = outside or Outside()
+    outside, page = outside or Outside(), page or Page()
     streams = outside.streams(settings.redis_url)
     keys = Keys("")
     stopped = asyncio.create_task(stop.wait())
@@ -97,6 +105,8 @@ async def serve(
             token=outside.token,
         )
         watch = Watch(streams, keys, guard, feed, forwarder, timing, log, outside.token)
+        watch.metrics_port = page.metrics_port
+        page.working = Working(feed, forwarder, watch)
         log.info("poller_started", venue=keys.venue, source=feed.source, markets=list(settings.markets))
         return await work(stopped, tasks, forwarder, feed.run(), [ticks(forwarder, timing), watch.run()])
     except VenueLeft as error:
@@ -179,25 +189,31 @@ async def work(
     return EXIT_OK
 
 
-async def main_async(settings: Settings) -> int:
+async def main_async(settings: Settings, asked: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     log = logger("poller", settings.log_level)
+    page = Page()
+    if metrics_serve(asked.metrics_host, asked.metrics_port, page.samples, settings.metrics_token, log):
+        page.metrics_port = asked.metrics_port
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    code = await serve(settings, log, Timing(), stop)
+    code = await serve(settings, log, Timing(), stop, page=page)
     log.info("poller_stopped", code=code)
     return code
 
 
 def main() -> int:
     """Return the exit code of the process."""
+    parser = argparse.ArgumentParser(prog="python -m poller")
+    arguments_add(parser)
+    asked = parser.parse_args()
     try:
         settings = settings_read()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return EXIT_SETTINGS
-    return asyncio.run(main_async(settings))
+    return asyncio.run(main_async(settings, asked))
 
 
 if __name__ == "__main__":

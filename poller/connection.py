@@ -21,7 +21,9 @@ from poller.backpack import STREAM_MARK, STREAM_PRICE, FrameKind, frame_parse, s
 from poller.forward import MARK_UPDATE, PRICE_UPDATE, Forwarder
 from poller.timing import Timing
 from poller.transport import Connect, Socket, SocketClosed
+from shared.metrics import Counts
 
+FRAMES = {kind: kind.name.lower() for kind in FrameKind}  # as metrics call them
 SOURCE_CHARACTERS_MAX = 32  # of a feed_status; longer names of recordings are cut
 
 
@@ -80,6 +82,9 @@ class Feed:
         self.chance = chance or random.SystemRandom()
         self.token = token  # names a session
         self.counts: Counter[str] = Counter()
+        self.frames = Counts((kind,) for kind in FRAMES.values())
+        self.began_s = timing.monotonic_s()
+        self.market_seen_s: dict[str, float] = {}  # when the last quote or mark of each market arrived
         self.session = ""
         self.session_seq = 0  # of its `up`; 0 until that is in the log
         self.session_since_s = 0.0
@@ -181,12 +186,13 @@ class Feed:
     def frame_forward(self, raw: bytes, session: bytes, now_s: float) -> None:
         """Queue a quote or mark; count and name whatever else it is."""
         frame = frame_parse(raw, self.markets)
+        self.frames.add(FRAMES[frame.kind])
         if frame.kind == FrameKind.PRICE:
-            self.seen_s = now_s
+            self.seen_s = self.market_seen_s[frame.market] = now_s
             self.delivered.add(f"{STREAM_PRICE}.{frame.market}")
             self.forwarder.put(PRICE_UPDATE, frame.body, session)
         elif frame.kind == FrameKind.MARK:
-            self.seen_s = now_s
+            self.seen_s = self.market_seen_s[frame.market] = now_s
             self.delivered.add(f"{STREAM_MARK}.{frame.market}")
             self.forwarder.put(MARK_UPDATE, frame.body, session)
         elif frame.kind == FrameKind.ERROR:

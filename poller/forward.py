@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from poller.timing import Timing
 from poller.witness import Witness
+from shared.metrics import Times
 from shared.stream_keys import Appended, AppendStatus, Entry, Fields, StreamsDown, StreamsError
 
 BATCH_ENTRIES_MAX = 500
@@ -80,6 +81,7 @@ class Forwarder:
         self.idle = asyncio.Event()
         self.seq = 0  # of the newest entry known to be in the log
         self.counts: Counter[str] = Counter()
+        self.append = Times()  # how long the log took over a batch
         self.outage_since_s: float | None = None
 
     # --- what the others call -------------------------------------------------------------------------------------
@@ -169,12 +171,14 @@ class Forwarder:
         """Append the batch in flight; return whether all of it was taken, else put the rest back in front."""
         batch = self.flying
         list_of_fields = self.fields_stamp(batch)
+        began_s = self.timing.monotonic_s()
         try:
             answers = await self.log.append_many(self.keys, list_of_fields)
         except StreamsDown:
             answers = [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(batch)
         except StreamsError:
             answers = [Appended(AppendStatus.UNKNOWN, 0)] * len(batch)
+        self.append.observe(self.timing.monotonic_s() - began_s)
         assert len(answers) == len(batch), "one answer for each entry"
         if self.witness.doubtful and any(answer.status != AppendStatus.REFUSED for answer in answers):
             await self.patiently(self.witness.check)

@@ -133,6 +133,7 @@ class Watch:
         self.timing = timing
         self.logger = logger
         self.who = token(8)
+        self.metrics_port = 0  # where the metrics are served; 0: nowhere
         self.since_us = timing.now_us()
         self.leader: dict[str, Any] = {}
         self.leader_counter: Any = None
@@ -199,6 +200,7 @@ class Watch:
             "seq": forwarder.seq,
             "lag": len(forwarder.waiting) + len(forwarder.flying),
             "rules": self.leader.get("rules", 0),
+            "metrics_port": self.metrics_port,
             "since_us": self.since_us,
             "session": feed.session if up else "",
             "source": feed.source,

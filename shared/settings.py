@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +27,10 @@ NAMES = {
     "TIDEMARK_PROXIES": "proxies",
     "TIDEMARK_SECRET_FILE": "secret_file",
     "TIDEMARK_MAIL": "mail",
+    "TIDEMARK_MAIL_FROM": "mail_from",
+    "TIDEMARK_SMTP_URL": "smtp_url",
+    "TIDEMARK_RESEND_KEY_FILE": "resend_key_file",
+    "TIDEMARK_RESEND_URL": "resend_url",
     "TIDEMARK_FEED_URL": "feed_url",
     "TIDEMARK_FEED_SOURCE": "feed_source",
     "TIDEMARK_MARKETS": "markets",
@@ -41,6 +46,7 @@ NAMES = {
 }
 # Read by the start scripts and by the compiler's cache, never by a process's own code.
 NAMES_ELSEWHERE = frozenset({"TIDEMARK_VENV", "TIDEMARK_KERNEL_CACHE", "TIDEMARK_BOOTSTRAPPED"})
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 PREFIX_TESTS = "TIDEMARK_TEST_"
 
 
@@ -61,7 +67,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_origins: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For is believed; no others' is
     secret_file: Path = Path()  # empty: <data_dir>/secret
-    mail: Literal["console"] = "console"  # every mail is a file in <data_dir>/mail as well
+    mail: Literal["console", "smtp", "resend"] = "console"  # console: every mail is a file in <data_dir>/mail as well
+    mail_from: str = ""  # needed by smtp and resend: `Tidemark <tidemark@example.org>`
+    smtp_url: str = ""  # smtp://user:password@host:587 (STARTTLS), smtps://…; `?tls=none` on loopback alone
+    resend_key_file: Path = Path()  # holds the key of Resend's HTTP API; empty: none
+    resend_url: str = "https://api.resend.com"
     feed_url: str = FEED_URL_LIVE
     feed_source: Annotated[str, msgspec.Meta(pattern=r"^(backpack|simulated|recording:[ -~]{1,100})$")] = "backpack"
     markets: tuple[str, ...] = MARKETS_DEFAULT
@@ -91,7 +101,7 @@ def settings_read(environment: Mapping[str, str] | None = None) -> Settings:
             continue
         if field in ("cors_origins", "markets", "proxies"):
             values[field] = [part.strip() for part in text.split(",") if part.strip()]
-        elif field not in ("data_dir", "secret_file", "archive_dir"):
+        elif field not in ("data_dir", "secret_file", "archive_dir", "resend_key_file"):
             values[field] = text
     try:
         settings = msgspec.convert(values, Settings, strict=False)
@@ -107,8 +117,12 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
     data_dir = Path(source.get("TIDEMARK_DATA") or settings.data_dir).expanduser().absolute()
     secret = source.get("TIDEMARK_SECRET_FILE")
     archive = source.get("TIDEMARK_ARCHIVE_DIR")
+    resend_key = source.get("TIDEMARK_RESEND_KEY_FILE")
     if not settings.markets or len(set(settings.markets)) != len(settings.markets):
         raise SettingsError("TIDEMARK_MARKETS must name each market once.")
+    for origin in settings.cors_origins:
+        if ORIGIN.fullmatch(origin) is None:
+            raise SettingsError(f"TIDEMARK_CORS_ORIGINS: {origin!r} is no origin such as https://app.example.org.")
     for proxy in settings.proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -119,5 +133,11 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
         data_dir=data_dir,
         archive_dir=Path(archive).expanduser().absolute() if archive else data_dir / "archive",
         secret_file=Path(secret).expanduser().absolute() if secret else data_dir / "secret",
+        resend_key_file=Path(resend_key).expanduser().absolute() if resend_key else Path(),
         base_url=(settings.base_url or f"http://127.0.0.1:{settings.port}").rstrip("/"),
     )
+
+
+def environment_interpreted() -> dict[str, str]:
+    """Return this process's environment for one that it starts and in which the core runs without its compiler."""
+    return {**os.environ, "NUMBA_DISABLE_JIT": "1"}

@@ -86,6 +86,7 @@ class Keys:
         self.events = self.prefix + "events"
         self.log_new = self.log + ":new"  # only while `tidemark log restore` builds them
         self.events_new = self.events + ":new"
+        self.accounts_kept = self.prefix + "accounts_kept"  # which accounts restorations left to their owners
         self.restores = self.prefix + "restores"  # how often the log was restored; absent means never
         self.engines_wanted = self.prefix + "engines_wanted"  # how many the supervisor keeps up
         self.views_generation = self.prefix + "views_generation"
@@ -117,6 +118,10 @@ class Keys:
     def process(self, name: str) -> str:
         """Return the key of a process's heartbeat."""
         return f"{self.prefix}process:{name}"
+
+    def revoked(self, name: str) -> str:
+        """Return the key that says from when on a session or a key of a program is worth nothing."""
+        return f"{self.prefix}revoked:{name}"
 
 
 def follows(last_seq: int, entry: Entry) -> bool:

@@ -84,6 +84,13 @@ def streams_replace(
             raise StreamsRefused(f"{counting.code} {counting.text}")
 
 
+def accounts_kept_note(keys: Keys, account_id: int, time_us: int) -> Conversation[None]:
+    """Note that what was issued before a moment for accounts beyond one is worth nothing: others get the numbers."""
+    [text] = yield from ask(["GET", keys.accounts_kept])
+    kept = [pair for pair in orjson.loads(text or b"[]") if pair[0] < account_id]
+    yield from ask(["SET", keys.accounts_kept, orjson.dumps([*kept, [account_id, time_us]])], writes=True)
+
+
 def counters_read(key: str) -> Conversation[dict[str, Any]]:
     """Return what the server states of a stream: length, entries-added, max-deleted-entry-id; {} of an absent one."""
     [reply] = yield Request([["XINFO", "STREAM", key]])

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import functools
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import redis
@@ -168,7 +168,7 @@ class StreamsAsync(Client):
             await hang_up(connection)
             raise
 
-    async def listen(self, *channels: str) -> AsyncIterator[tuple[str, bytes]]:
+    async def listen(self, *channels: str) -> AsyncGenerator[tuple[str, bytes], None]:
         """Yield (channel, message) of what is published from now on; raises StreamsDown when the connection is lost."""
         connection = self.make()
         await self.open(connection, Link())
