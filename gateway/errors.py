@@ -30,15 +30,26 @@ class GatewayCode(StrEnum):
     REQUEST_TIME_INVALID = "REQUEST_TIME_INVALID"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     LINK_INVALID = "LINK_INVALID"
+    SIGNATURE_INVALID = "SIGNATURE_INVALID"
+    SCOPE_MISSING = "SCOPE_MISSING"
+    KEY_INVALID = "KEY_INVALID"
+    KEY_UNKNOWN = "KEY_UNKNOWN"
+    KEYS_MAX = "KEYS_MAX"
+    SESSION_UNKNOWN = "SESSION_UNKNOWN"
     CROSS_SITE = "CROSS_SITE"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     RATE_LIMITED = "RATE_LIMITED"
+    MESSAGE_MALFORMED = "MESSAGE_MALFORMED"
+    CHANNEL_UNKNOWN = "CHANNEL_UNKNOWN"
+    SUBSCRIPTIONS_MAX = "SUBSCRIPTIONS_MAX"
+    SOCKETS_MAX = "SOCKETS_MAX"
     OUTCOME_EXPIRED = "OUTCOME_EXPIRED"
     LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
     VIEW_UNAVAILABLE = "VIEW_UNAVAILABLE"
     HISTORY_UNAVAILABLE = "HISTORY_UNAVAILABLE"
     SIGN_IN_UNAVAILABLE = "SIGN_IN_UNAVAILABLE"
+    PREVIEW_UNAVAILABLE = "PREVIEW_UNAVAILABLE"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -231,10 +242,30 @@ _OWN: dict[GatewayCode, ErrorRow] = {
     ),
     GatewayCode.UNAUTHENTICATED: ErrorRow(401, "Sign in: the session is missing, expired or revoked.", _NEVER),
     GatewayCode.LINK_INVALID: ErrorRow(400, "The sign-in link is unknown, used or expired; ask for a new one.", _NEVER),
+    GatewayCode.SIGNATURE_INVALID: ErrorRow(
+        401, "The key, its time window or its signature does not hold; docs/api.md says what is signed.", _NEVER
+    ),
+    GatewayCode.SCOPE_MISSING: ErrorRow(
+        403, "This key may not do that; sign in, or take a key with the scope.", _NEVER
+    ),
+    GatewayCode.KEY_INVALID: ErrorRow(
+        422, "Send 32 bytes of Ed25519 in base64, not in use yet, and an expiry within 365 days.", _NEVER
+    ),
+    GatewayCode.KEY_UNKNOWN: ErrorRow(404, "The account has no such live key.", _NEVER),
+    GatewayCode.KEYS_MAX: ErrorRow(409, "Revoke a key first: the account has as many as it may.", _LATER),
+    GatewayCode.SESSION_UNKNOWN: ErrorRow(404, "The account has no such live session.", _NEVER),
     GatewayCode.CROSS_SITE: ErrorRow(403, "Another site may not act for a signed-in browser.", _NEVER),
     GatewayCode.NOT_FOUND: ErrorRow(404, "There is nothing at this address.", _NEVER),
     GatewayCode.METHOD_NOT_ALLOWED: ErrorRow(405, "This address does not know the method.", _NEVER),
     GatewayCode.RATE_LIMITED: ErrorRow(429, "Too many requests; wait as long as Retry-After says.", _LATER),
+    GatewayCode.MESSAGE_MALFORMED: ErrorRow(
+        400, "A message is one JSON object with a known op, as /asyncapi.json describes.", _NEVER
+    ),
+    GatewayCode.CHANNEL_UNKNOWN: ErrorRow(404, "There is no such channel; docs/api.md lists them.", _NEVER),
+    GatewayCode.SUBSCRIPTIONS_MAX: ErrorRow(
+        409, "Unsubscribe first: the socket has as many channels as it may.", _LATER
+    ),
+    GatewayCode.SOCKETS_MAX: ErrorRow(429, "Close a socket first: there are as many as there may be.", _LATER),
     GatewayCode.OUTCOME_EXPIRED: ErrorRow(
         410, "Too late to say what became of this sending; look at the account.", _NEVER
     ),
@@ -242,6 +273,7 @@ _OWN: dict[GatewayCode, ErrorRow] = {
     GatewayCode.VIEW_UNAVAILABLE: ErrorRow(503, "The account or market cannot be read now; try again shortly.", _NOW),
     GatewayCode.HISTORY_UNAVAILABLE: ErrorRow(503, "History cannot be read now; trading goes on.", _NOW),
     GatewayCode.SIGN_IN_UNAVAILABLE: ErrorRow(503, "Signing in or out is not possible now; try again shortly.", _NOW),
+    GatewayCode.PREVIEW_UNAVAILABLE: ErrorRow(503, "Orders cannot be calculated now; they can still be sent.", _NOW),
     GatewayCode.UNAVAILABLE: ErrorRow(503, "The venue is not ready yet; try again shortly.", _NOW),
     GatewayCode.INTERNAL: ErrorRow(500, "A mistake of ours; it was logged under this request_id.", _NOW),
 }

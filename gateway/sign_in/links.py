@@ -1,9 +1,10 @@
 """
 Magic links: who asks for one, what consumes it, and how a person comes to an account.
 
-The person's row is made when the link is asked for, pending until the engine has named the account. Each sign-in of a
-pending person appends `account_open` again: the engine answers the same account for the same owner, so a crash between
-the two, or an older Postgres, cannot give one person's account to another.
+The person's row is made when the link is asked for. Which account is theirs the log alone knows: each sign-in appends
+`account_open`, and the engine answers the same account for the same owner, however often. What the row says of the
+account is only noted, so neither a crash between the two, nor an older Postgres, nor a log that lost its end and gave
+an account's number to somebody else, can give one person's account to another.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from typing import Any, NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
 
-from gateway.auth import SESSION_SECONDS, Session, session_issue
 from gateway.errors import GatewayCode, Refusal
-from gateway.mail import Mail, MailFolder
-from gateway.secret import Secrets, email_digest, owner_of_digest
+from gateway.mail import Mail, Mailer
+from gateway.sign_in.auth import SESSION_SECONDS, Session, session_issue
+from gateway.sign_in.secret import Secrets, email_digest, owner_of_digest
 from shared.database import Database, DatabaseError
 
 LINK_SECONDS = 15 * 60
@@ -38,15 +39,18 @@ LINK_INSERT = (
     "INSERT INTO login_links (token_hash, user_id, purpose, created_us, expires_us) VALUES ($1, $2, $3, $4, $5)"
 )
 LINK_SELECT = (
-    "SELECT users.user_id, users.email, users.email_hash, users.account_id FROM login_links JOIN users USING (user_id)"
+    "SELECT users.user_id, users.email, users.email_hash FROM login_links JOIN users USING (user_id)"
     " WHERE token_hash = $1 AND purpose = $2 AND expires_us > $3 AND venue = $4"
 )
-# One statement, so that a link is consumed, the account noted and the session written together or not at all.
+# One statement, so that a link is consumed, the account noted and the session written together or not at all. A row
+# that claims the account for another person is of a Postgres from before a restoration of the log: it is put right.
 LINK_CONSUME = (
     "WITH taken AS (DELETE FROM login_links WHERE token_hash = $1 AND purpose = $2 AND expires_us > $3"
     "   RETURNING user_id),"
+    " parted AS (UPDATE users SET account_id = NULL FROM taken WHERE users.venue = $5 AND users.account_id = $4"
+    "   AND users.user_id <> taken.user_id RETURNING users.user_id),"
     " named AS (UPDATE users SET account_id = $4 FROM taken WHERE users.user_id = taken.user_id"
-    "   AND users.venue = $5 AND (users.account_id IS NULL OR users.account_id = $4) RETURNING users.user_id)"
+    "   AND users.venue = $5 AND (SELECT count(*) FROM parted) >= 0 RETURNING users.user_id)"
     " INSERT INTO sessions (jti, venue, user_id, account_id, created_us, expires_us, label)"
     " SELECT $6, $5, named.user_id, $4, $3, $7, $8 FROM named RETURNING jti"
 )
@@ -58,7 +62,6 @@ class Person(NamedTuple):
     user_id: uuid.UUID
     email: str
     owner: str
-    account_id: int | None
 
 
 class SignedIn(NamedTuple):
@@ -105,7 +108,7 @@ class Links:
         database: Database,
         secrets: Secrets,
         venue: str,
-        mail: MailFolder,
+        mailer: Mailer,
         base_url: str,
         account_open: Callable[[str], Any],  # coroutine function: owner -> account id; raises Refusal
         now_us: Callable[[], int],
@@ -115,7 +118,7 @@ class Links:
         self._database = database
         self._secrets = secrets
         self._venue = venue
-        self._mail = mail
+        self._mailer = mailer
         self._base_url = base_url
         self._account_open = account_open
         self._now_us = now_us
@@ -124,6 +127,8 @@ class Links:
 
     def ask(self, address: str) -> None:
         """Take a wish for a link; all work is done later, so neither the answer nor its time tells who is known."""
+        if self._mailer.full:
+            raise Refusal(GatewayCode.SIGN_IN_UNAVAILABLE)
         try:
             self._queue.put_nowait(address)
         except asyncio.QueueFull:
@@ -140,7 +145,7 @@ class Links:
             try:
                 await self.send(address)
                 return
-            except (DatabaseError, OSError) as error:
+            except DatabaseError as error:
                 self._log.warning("sign_in_link_failed", attempt=attempt, reason=type(error).__name__)
                 if attempt < TRIES:
                     await asyncio.sleep(TRY_PAUSE_S)
@@ -156,25 +161,25 @@ class Links:
             await transaction.execute(LINKS_VOID, row["user_id"], PURPOSE)
             expires_us = now_us + LINK_SECONDS * 1_000_000
             await transaction.execute(LINK_INSERT, token_hash(token), row["user_id"], PURPOSE, now_us, expires_us)
-        self._mail.send(Mail(address, f"{self._base_url}/api/v1/auth/verify?token={token}", SUBJECT))
-        self._log.info("sign_in_link_sent", user=str(row["user_id"]))
+        key = uuid.uuid4().hex
+        link = f"{self._base_url}/api/v1/auth/verify?token={token}"
+        self._mailer.put(Mail(address, link, SUBJECT, key, now_us, expires_us))
+        self._log.info("sign_in_link_written", user=str(row["user_id"]), mail=key)
 
     async def person(self, token: str) -> Person | None:
         """Return whom a link is for without consuming it, None when it is not valid."""
         row = await self._database.fetchrow(LINK_SELECT, token_hash(token), PURPOSE, self._now_us(), self._venue)
         if row is None:
             return None
-        return Person(row["user_id"], row["email"], owner_of_digest(bytes(row["email_hash"])), row["account_id"])
+        return Person(row["user_id"], row["email"], owner_of_digest(bytes(row["email_hash"])))
 
-    async def consume(self, token: str) -> SignedIn:
+    async def consume(self, token: str, label: str) -> SignedIn:
         """Return the session that a link opens; raises Refusal, and the link stays good unless it was consumed."""
         try:
             person = await self.person(token)
             if person is None:
                 raise Refusal(GatewayCode.LINK_INVALID)
-            account_id = person.account_id
-            if account_id is None:
-                account_id = await self._account_open(person.owner)
+            account_id = await self._account_open(person.owner)
             now_us = self._now_us()
             session, session_token = session_issue(self._secrets, self._venue, account_id, now_us)
             row = await self._database.fetchrow(
@@ -186,7 +191,7 @@ class Links:
                 self._venue,
                 uuid.UUID(session.jti),
                 now_us + SESSION_SECONDS * 1_000_000,
-                "sign in",
+                label,
             )
         except DatabaseError:
             raise Refusal(GatewayCode.SIGN_IN_UNAVAILABLE) from None
