@@ -1,0 +1,1 @@
+"""The WebSocket: what follows what, how it is sent, and what may be asked there."""
