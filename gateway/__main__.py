@@ -7,19 +7,21 @@ Redis names a venue, and ends when the pointer names another or a refusal stands
 
 import asyncio
 import contextlib
+import gc
 import os
+import resource
 import signal
 import sys
 
 from gateway.desk import Desk, Gateway, Parts
 from gateway.limits import Limits
-from gateway.mail import MailFolder, mail_keep, mail_print
+from gateway.mail_send import mail_fault, transport_build
 from gateway.readiness import VenueLost
-from gateway.secret import SecretError, secrets_read
 from gateway.server import server_build
+from gateway.sign_in.secret import SecretError, secrets_read
 from shared import clock
 from shared.database import Database, DatabaseError
-from shared.logs import logger
+from shared.logs import foreign_take, logger
 from shared.refusal import EXIT_REFUSED, REFUSAL_INSERT, WAY_OUT, Refusal, RefusalStands, refusal_file_write
 from shared.rules import RULES_VERSION
 from shared.settings import Settings, settings_read
@@ -30,6 +32,7 @@ HEARTBEAT_S = 1.0
 WAIT_S = 0.1
 WAIT_SAID_S = 5.0
 DATABASE_TIMEOUT_S = 2.0
+FILES_WANTED = 8_192  # a usual limit of 1024 is less than the connections of a gateway
 EXIT_OK, EXIT_VENUE_LOST, EXIT_CONFIGURATION = 0, 1, 64
 
 
@@ -40,11 +43,18 @@ async def parts_build(settings: Settings) -> Parts:
         StreamsAsync(settings.redis_url),
         StreamsAsync(settings.redis_url),
         await Database.connect(settings.database_url, timeout_s=DATABASE_TIMEOUT_S),
-        MailFolder(settings.data_dir / "mail", mail_keep if settings.environment == "production" else mail_print),
+        transport_build(settings),
         clock.now_us,
         clock.monotonic_s,
         logger(NAME, settings.log_level),
+        settled=memory_settle,
     )
+
+
+def memory_settle() -> None:
+    """Keep what is there by now: looking through it all again and again would hold up every answer, by tens of ms."""
+    gc.collect()
+    gc.freeze()
 
 
 async def desk_wait(gateway: Gateway) -> Desk:
@@ -71,6 +81,8 @@ async def desk_wait(gateway: Gateway) -> Desk:
 async def heartbeat_run(gateway: Gateway, desk: Desk) -> None:
     """Say every second that this process lives; that it could be written is what /ready calls writable."""
     since_us = gateway.parts.now_us()
+    port = gateway.parts.settings.port
+    name = f"{NAME}:{port}"  # there may be several
     while True:
         seq = desk.tail.position[0]
         payload = {
@@ -80,10 +92,12 @@ async def heartbeat_run(gateway: Gateway, desk: Desk) -> None:
             "lag": max(0, desk.watch.tip[0] - seq),
             "rules": RULES_VERSION,
             "since_us": since_us,
-            "port": gateway.parts.settings.port,
+            "port": port,
+            "metrics_port": port,
         }
+        gateway.beat = {name: payload}
         try:
-            await gateway.parts.streams.heartbeat(desk.keys, NAME, payload)
+            await gateway.parts.streams.heartbeat(desk.keys, name, payload)
             desk.watch.wrote()
         except StreamsError:
             pass
@@ -94,6 +108,7 @@ async def work(gateway: Gateway) -> None:
     """Open the desk and keep it running; returns only by an exception."""
     desk = await desk_wait(gateway)
     gateway.desk = desk
+    gateway.parts.settled()
     gateway.parts.log.info("desk_open", venue=desk.venue, seq=desk.tail.position[0])
     async with asyncio.TaskGroup() as group:
         group.create_task(desk.run())
@@ -168,10 +183,7 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
-    if settings.environment == "production":
-        where = str(settings.data_dir / "mail")
-        gateway.parts.log.warning("mail_not_sent", reason="sending comes in a later version", links_are_kept_in=where)
-    gateway.parts.log.info("serving", host=settings.host, port=settings.port)
+    gateway.parts.log.info("serving", host=settings.host, port=settings.port, mail=gateway.parts.mail.name)
     try:
         await asyncio.wait({work_task, serve_task}, return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True
@@ -195,13 +207,23 @@ def production_fault(settings: Settings) -> str:
 def main() -> None:
     """Run the process."""
     settings = settings_read()
-    fault = production_fault(settings)
+    fault = production_fault(settings) or mail_fault(settings)
     if fault:
         logger(NAME, settings.log_level).error("settings_unusable", reason=fault)
         sys.exit(EXIT_CONFIGURATION)
+    files_allow()
+    foreign_take(logger(NAME, settings.log_level))
     with asyncio.Runner(loop_factory=_loop) as runner:
         code = runner.run(run(settings))
     sys.exit(code)
+
+
+def files_allow() -> None:
+    """Let this process hold the connections that it promises to take, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -1,15 +1,12 @@
 """
-What became of an instruction -> the answer to its sender; pure but for the Response objects.
+What became of an instruction -> the answer to its sender, over HTTP or a WebSocket alike; pure.
 
 An accepted instruction answers with what happened to the account in the same log entry, a refused one with its row of
 the error table, an unanswered one with the id and the time to ask by.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from starlette.responses import Response
-
-from gateway.calls import Call, json_answer, refuse
 from gateway.errors import ERRORS, ErrorRow, Refusal, Retry
 from gateway.instructions import Instruction, Outcome
 from gateway.tail import Cause
@@ -31,15 +28,23 @@ SINGLES = {"account_changed": "balance", "account_guards_changed": "guards"}
 _CODE_FOREIGN = ErrorRow(422, "The venue refused the instruction.", Retry.NEVER)
 
 
-def outcome_answer(call: Call, instruction: Instruction, outcome: Outcome) -> Response:
-    """Return the answer to an instruction that was sent."""
+class Reply(NamedTuple):
+    """An answer: HTTP's status, body and headers, of which a WebSocket shows the first two."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+    replay: bool = False
+
+
+def outcome_reply(instruction: Instruction, outcome: Outcome, account_own: int) -> Reply:
+    """Return the answer to an instruction that was sent; raises Refusal for what the engine refused."""
     if outcome.cause is None:
-        return unknown_answer(call, instruction.request_id, instruction.ts_us, outcome.seq)
-    result = outcome.cause.response["result"]
-    if result != OK:
-        return refuse(call, result_refusal(outcome.cause))
-    headers = {"Idempotent_Replay": "true"} if outcome.replay else {}
-    return json_answer(call, outcome_body(outcome.cause), 200, **headers)
+        return unknown_reply(instruction, outcome, account_own)
+    if outcome.cause.response["result"] != OK:
+        raise result_refusal(outcome.cause)
+    headers = {"Idempotent-Replay": "true"} if outcome.replay else {}
+    return Reply(200, outcome_body(outcome.cause), headers, outcome.replay)
 
 
 def outcome_body(cause: Cause) -> dict[str, Any]:
@@ -76,12 +81,13 @@ def result_refusal(cause: Cause) -> Refusal:
     return Refusal(result, detail | {"env": ENVIRONMENT}, request_id=response["request_id"], seq=cause.seq)
 
 
-def unknown_answer(call: Call, request_id: str, ts_us: int, seq: int) -> Response:
+def unknown_reply(instruction: Instruction, outcome: Outcome, account_own: int) -> Reply:
     """Return 202: it may have happened; the body says how to ask, and the same id makes sending again safe."""
+    request_id, ts_us = instruction.request_id, instruction.ts_us
     body: dict[str, Any] = {"status": "UNKNOWN", "request_id": request_id, "ts": ts_us, "env": ENVIRONMENT}
-    if seq:
-        body["seq"] = str(seq)
+    if outcome.seq:
+        body["seq"] = str(outcome.seq)
     place = f"/api/v1/requests/{request_id}?ts={ts_us}"
-    if call.account_id != call.session.account_id:
-        place += f"&account={call.account_id}"
-    return json_answer(call, body, 202, Location=place, Retry_After="1")
+    if instruction.account != account_own:
+        place += f"&account={instruction.account}"
+    return Reply(202, body, {"Location": place, "Retry-After": "1"})

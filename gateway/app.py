@@ -1,65 +1,99 @@
 """The routes table and the layers around it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from gateway.calls import Handler, route
 from gateway.desk import Gateway
+from gateway.documents.served import documents_of
 from gateway.limits import LimitName
 from gateway.pages import CONTENT_SECURITY_POLICY
-from gateway.routes import account, auth, health, market, requests, trade
+from gateway.routes import account, auth, documents, health, history, keys, market, preview, prices, requests, trade
+from gateway.sign_in.signatures import HEADERS as SIGNATURE_HEADERS
+from gateway.socket.websocket import SOCKET_PATH, socket_none, socket_serve
 
 PUBLIC, READ, TRADE = LimitName.PUBLIC, LimitName.READ, LimitName.TRADE
 
-# method, address, handler, limit, does it need a session
-ROUTES: list[tuple[str, str, Handler, str, bool]] = [
-    ("GET", "/", health.home_show, PUBLIC, False),
-    ("GET", "/health", health.health_show, PUBLIC, False),
-    ("GET", "/ready", health.ready_show, PUBLIC, False),
-    ("GET", "/metrics", health.metrics_show, PUBLIC, False),
-    ("GET", "/api/v1/errors", health.errors_show, PUBLIC, False),
-    ("POST", "/api/v1/auth", auth.sign_in_ask, LimitName.SIGN_IN_ADDRESS, False),
-    ("GET", "/api/v1/auth/verify", auth.verify_get, LimitName.VERIFY, False),
-    ("POST", "/api/v1/auth/verify", auth.verify_post, LimitName.VERIFY, False),
-    ("DELETE", "/api/v1/auth/logout", auth.sign_out, READ, True),
-    ("POST", "/api/v1/trade/create", trade.trade_create, TRADE, True),
-    ("POST", "/api/v1/trade/close", trade.trade_close, TRADE, True),
-    ("POST", "/api/v1/trade/order", trade.order_place, TRADE, True),
-    ("PATCH", "/api/v1/trade/order", trade.order_amend_named, TRADE, True),
-    ("PATCH", "/api/v1/trade/order/{order_id}", trade.order_amend, TRADE, True),
-    ("DELETE", "/api/v1/trade/order", trade.order_cancel_named, TRADE, True),
-    ("DELETE", "/api/v1/trade/order/{order_id}", trade.order_cancel, TRADE, True),
-    ("POST", "/api/v1/trade/orders", trade.orders_send, TRADE, True),
-    ("DELETE", "/api/v1/trade/orders", trade.orders_cancel, TRADE, True),
-    ("PUT", "/api/v1/trade/triggers", trade.triggers_set, TRADE, True),
-    ("POST", "/api/v1/trade/close-all", trade.positions_close_all, TRADE, True),
-    ("POST", "/api/v1/trade/reverse", trade.position_reverse, TRADE, True),
-    ("POST", "/api/v1/trade/margin", trade.margin_change, TRADE, True),
-    ("POST", "/api/v1/trade/leverage", trade.leverage_set, TRADE, True),
-    ("POST", "/api/v1/trade/mode", trade.margin_mode_set, TRADE, True),
-    ("POST", "/api/v1/trade/deadman", trade.deadman_set, TRADE, True),
-    ("GET", "/api/v1/account", account.account_show, READ, True),
-    ("GET", "/api/v1/account/balance", account.balance_show, READ, True),
-    ("GET", "/api/v1/account/balance/usd", account.balance_usd_show, READ, True),
-    ("GET", "/api/v1/account/assets", account.assets_show, READ, True),
-    ("GET", "/api/v1/account/positions", account.positions_show, READ, True),
-    ("GET", "/api/v1/account/orders", account.orders_show, READ, True),
-    ("POST", "/api/v1/account/reset", trade.account_reset, TRADE, True),
-    ("PUT", "/api/v1/account/guards", trade.account_guards_set, TRADE, True),
-    ("POST", "/api/v1/account/subaccounts", trade.subaccount_open, TRADE, True),
-    ("POST", "/api/v1/account/transfer", trade.account_transfer, TRADE, True),
-    ("GET", "/api/v1/account/history/orders", account.history_orders_show, READ, True),
-    ("GET", "/api/v1/market", market.markets_show, PUBLIC, False),
-    ("GET", "/api/v1/market/{market}", market.market_show, PUBLIC, False),
-    ("GET", "/api/v1/market/{market}/ticker", market.ticker_show, PUBLIC, False),
-    ("GET", "/api/v1/market/{market}/liquidations", market.liquidations_show, PUBLIC, False),
-    ("GET", "/api/v1/insurance", market.insurance_show, PUBLIC, False),
-    ("GET", "/api/v1/requests/{request_id}", requests.request_show, READ, True),
+
+class Address(NamedTuple):
+    """One route; `abouts.py` says what it takes and answers."""
+
+    method: str
+    path: str
+    handler: Handler
+    limit: str
+    signed_in: bool
+
+
+ROUTES: list[Address] = [
+    Address("GET", "/", health.home_show, PUBLIC, False),
+    Address("GET", "/health", health.health_show, PUBLIC, False),
+    Address("GET", "/ready", health.ready_show, PUBLIC, False),
+    Address("GET", "/metrics", health.metrics_show, PUBLIC, False),
+    Address("GET", "/openapi.json", documents.openapi_show, PUBLIC, False),
+    Address("GET", "/asyncapi.json", documents.asyncapi_show, PUBLIC, False),
+    Address("GET", "/docs", documents.docs_show, PUBLIC, False),
+    Address("GET", "/api/v1/errors", health.errors_show, PUBLIC, False),
+    Address("POST", "/api/v1/auth", auth.sign_in_ask, LimitName.SIGN_IN_ADDRESS, False),
+    Address("GET", "/api/v1/auth/verify", auth.verify_get, LimitName.VERIFY, False),
+    Address("POST", "/api/v1/auth/verify", auth.verify_post, LimitName.VERIFY, False),
+    Address("DELETE", "/api/v1/auth/logout", auth.sign_out, READ, True),
+    Address("GET", "/api/v1/auth/sessions", auth.sessions_show, READ, True),
+    Address("DELETE", "/api/v1/auth/sessions/{session_id}", auth.session_revoke, READ, True),
+    Address("POST", "/api/v1/keys", keys.key_create, LimitName.KEYS, True),
+    Address("GET", "/api/v1/keys", keys.keys_show, READ, True),
+    Address("DELETE", "/api/v1/keys/{key_id}", keys.key_revoke, READ, True),
+    Address("POST", "/api/v1/keys/{key_id}/rotate", keys.key_rotate, LimitName.KEYS, True),
+    Address("POST", "/api/v1/trade/create", trade.trade_create, TRADE, True),
+    Address("POST", "/api/v1/trade/close", trade.trade_close, TRADE, True),
+    Address("POST", "/api/v1/trade/order", trade.order_place, TRADE, True),
+    Address("PATCH", "/api/v1/trade/order", trade.order_amend_named, TRADE, True),
+    Address("PATCH", "/api/v1/trade/order/{order_id}", trade.order_amend, TRADE, True),
+    Address("DELETE", "/api/v1/trade/order", trade.order_cancel_named, TRADE, True),
+    Address("DELETE", "/api/v1/trade/order/{order_id}", trade.order_cancel, TRADE, True),
+    Address("POST", "/api/v1/trade/orders", trade.orders_send, TRADE, True),
+    Address("DELETE", "/api/v1/trade/orders", trade.orders_cancel, TRADE, True),
+    Address("PUT", "/api/v1/trade/triggers", trade.triggers_set, TRADE, True),
+    Address("POST", "/api/v1/trade/close-all", trade.positions_close_all, TRADE, True),
+    Address("POST", "/api/v1/trade/reverse", trade.position_reverse, TRADE, True),
+    Address("POST", "/api/v1/trade/margin", trade.margin_change, TRADE, True),
+    Address("POST", "/api/v1/trade/leverage", trade.leverage_set, TRADE, True),
+    Address("POST", "/api/v1/trade/mode", trade.margin_mode_set, TRADE, True),
+    Address("POST", "/api/v1/trade/deadman", trade.deadman_set, TRADE, True),
+    Address("POST", "/api/v1/trade/preview", preview.preview_show, READ, True),
+    Address("GET", "/api/v1/account", account.account_show, READ, True),
+    Address("GET", "/api/v1/account/balance", account.balance_show, READ, True),
+    Address("GET", "/api/v1/account/balance/usd", account.balance_usd_show, READ, True),
+    Address("GET", "/api/v1/account/assets", account.assets_show, READ, True),
+    Address("GET", "/api/v1/account/positions", account.positions_show, READ, True),
+    Address("GET", "/api/v1/account/orders", account.orders_show, READ, True),
+    Address("POST", "/api/v1/account/reset", trade.account_reset, TRADE, True),
+    Address("PUT", "/api/v1/account/guards", trade.account_guards_set, TRADE, True),
+    Address("POST", "/api/v1/account/subaccounts", trade.subaccount_open, TRADE, True),
+    Address("POST", "/api/v1/account/transfer", trade.account_transfer, TRADE, True),
+    Address("GET", "/api/v1/account/history/orders", history.orders_show, READ, True),
+    Address("GET", "/api/v1/account/history/positions", history.positions_show, READ, True),
+    Address("GET", "/api/v1/account/history/fills", history.fills_show, READ, True),
+    Address("GET", "/api/v1/account/history/funding", history.funding_show, READ, True),
+    Address("GET", "/api/v1/account/history/ledger", history.ledger_show, READ, True),
+    Address("GET", "/api/v1/market", market.markets_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}", market.market_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/ticker", market.ticker_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/candles", market.candles_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/depth", market.depth_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/trades", market.trades_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/funding", market.funding_show, PUBLIC, False),
+    Address("GET", "/api/v1/market/{market}/liquidations", market.liquidations_show, PUBLIC, False),
+    Address("GET", "/api/v1/insurance", market.insurance_show, PUBLIC, False),
+    Address("GET", "/api/prices", prices.prices_show, PUBLIC, False),
+    Address("GET", "/api/positions", account.positions_show, READ, True),
+    Address("GET", "/api/v1/requests", requests.request_named_show, READ, True),
+    Address("GET", "/api/v1/requests/{request_id}", requests.request_show, READ, True),
 ]
 
 SECURITY_HEADERS = [
@@ -73,6 +107,9 @@ SECURITY_HEADERS = [
     (b"permissions-policy", b"interest-cohort=()"),
 ]
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
+
+# Of a request, and of an upgrade that is refused.
+ANSWERS_BEGIN = frozenset({"http.response.start", "websocket.http.response.start"})
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -90,12 +127,9 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back with the headers."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ANSWERS_BEGIN:
                 present = {name for name, _value in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
@@ -117,18 +151,29 @@ def app_build(gateway: Gateway) -> Starlette:
                 CORSMiddleware,
                 allow_origins=list(settings.cors_origins),
                 allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Request-Time"],
-                expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "Idempotent-Replay", "Location"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Request-Time", *SIGNATURE_HEADERS],
+                expose_headers=[
+                    "RateLimit",
+                    "RateLimit-Policy",
+                    "Retry-After",
+                    "Idempotent-Replay",
+                    "Location",
+                    "Next-Cursor",
+                    "Complete-To-Seq",
+                ],
             )
         )
     app = Starlette(
         routes=[
-            Route(address, route(handler, limit, signed_in), methods=[method])
-            for method, address, handler, limit, signed_in in ROUTES
-        ],
+            Route(address, route(handler, limit, signed_in, f"{method} {address}"), methods=[method])
+            # They are tried in turn: who trades is in a hurry.
+            for method, address, handler, limit, signed_in in sorted(ROUTES, key=lambda row: row.limit != TRADE)
+        ]
+        + [WebSocketRoute(SOCKET_PATH, socket_serve), WebSocketRoute("/{path:path}", socket_none)],
         middleware=layers,
         exception_handlers={404: health.not_found, 405: health.method_not_allowed},
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway
+    app.state.documents = documents_of(tuple(ROUTES))
     return app

@@ -4,9 +4,9 @@ The bodies of requests as msgspec structs: every key of every operation with its
 A struct's fields stand in wire.md's order, so they are the canonical order of the instruction too.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from gateway.shapes import (
     DecimalChange,
@@ -16,6 +16,7 @@ from gateway.shapes import (
     IntegerChange,
     KindText,
     ModeText,
+    Scopes,
     ScopeText,
     Shape,
     SideText,
@@ -106,10 +107,18 @@ class OrderPlace(Body):
 
 
 class OrderAmend(Body):
-    """PATCH /api/v1/trade/order/{id}: the address names the order, the body what changes; qty is the total."""
+    """The operation order_amend: which order, and what changes; qty is the total, fills included."""
 
     order_id: Integer | UnsetType = UNSET
     client_order_id: Text | UnsetType = UNSET
+    qty: DecimalText | UnsetType = UNSET
+    price: DecimalText | UnsetType = UNSET
+    price_trigger: DecimalText | UnsetType = UNSET
+
+
+class OrderChange(Body):
+    """What changes of an order that the address names; qty is the total, fills included."""
+
     qty: DecimalText | UnsetType = UNSET
     price: DecimalText | UnsetType = UNSET
     price_trigger: DecimalText | UnsetType = UNSET
@@ -233,6 +242,19 @@ class Batch(Body):
     commands: CommandsValue
 
 
+class PreviewAsked(Body, kw_only=True):
+    """POST /api/v1/trade/preview: an instruction to be calculated and not sent."""
+
+    op: (
+        Annotated[
+            Literal["order_place", "trade_create", "trade_close", "position_reverse", "margin_change"],
+            Meta(description="trade_create by default when the body has a margin, else order_place"),
+        ]
+        | UnsetType
+    ) = UNSET
+    body: Annotated[dict[str, Any], Meta(description="the body of that instruction, as it would be sent")]
+
+
 class AccountOpen(Body):
     """The operation of a first sign-in; no route takes it from outside."""
 
@@ -242,7 +264,27 @@ class AccountOpen(Body):
 class SignIn(Body):
     """POST /api/v1/auth."""
 
-    email: Annotated[str, shape_meta(Shape.TEXT, "where the link is sent")]
+    email: Annotated[str, Meta(description="where the link is sent", extra={"shape": Shape.TEXT})]
+
+
+class KeyCreate(Body, kw_only=True):
+    """POST /api/v1/keys: the public half of a key that a program made for itself."""
+
+    public_key: Annotated[str, shape_meta(Shape.TEXT, "the 32 bytes of an Ed25519 public key, in base64")]
+    label: Annotated[str, shape_meta(Shape.TEXT, "by what its owner knows it again")] | UnsetType = UNSET
+    scopes: Scopes
+    expires_ms: Annotated[int, shape_meta(Shape.INTEGER, "90 days from now by default, 365 at most")] | UnsetType = (
+        UNSET
+    )
+
+
+class KeyRotate(Body, kw_only=True):
+    """POST /api/v1/keys/{key_id}/rotate: the key that takes this one's place."""
+
+    public_key: Annotated[str, shape_meta(Shape.TEXT, "the 32 bytes of an Ed25519 public key, in base64")]
+    overlap_s: Annotated[int, shape_meta(Shape.INTEGER, "how long both hold; 3600 by default, 86400 at most")] | (
+        UnsetType
+    ) = UNSET
 
 
 class Verify(Body):

@@ -8,26 +8,23 @@ with a trace: the caller gets the request id, the log gets the rest.
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway.auth import Session
 from gateway.desk import Desk, Gateway
 from gateway.errors import ERRORS, GatewayCode, Refusal, error_body, error_headers
-from gateway.identity import request_id_fresh, request_id_of_key
+from gateway.identity import request_id_fresh, request_id_of_key, request_id_of_signature
+from gateway.instructions import ts_read
 from gateway.limits import LimitName, network_of
+from gateway.metering import ANSWER, HTTP
+from gateway.sign_in.callers import Caller, cookie_name, request_caller, scope_needed
 from shared.database import DatabaseError
 from shared.streams import StreamsError
 
 BODY_BYTES_MAX = 65_536
 BODY_TIMEOUT_S = 10.0
-REQUEST_TIME_OFF_MAX_US = 4_000_000
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-COOKIE_DEVELOPMENT = "tidemark"
-COOKIE = "__Host-tidemark"
 ACCOUNT_EXPECTED = {"parameter": "account", "expected": "the session's account or one of its sub-accounts"}
 
 
@@ -39,8 +36,12 @@ class Call:
         self.gateway = gateway
         self.request = request
         self.request_id = request_id
-        self._session: Session | None = None
+        self.began_s = gateway.parts.monotonic_s()
+        self.answered_s: float | None = None  # when the outcome of its instruction was known
+        self._caller: Caller | None = None
         self._account_id: int | None = None
+        self._body: bytes | None = None
+        self._signature: bytes | None = None
 
     @property
     def desk(self) -> Desk:
@@ -50,20 +51,20 @@ class Call:
         return self.gateway.desk
 
     @property
-    def session(self) -> Session:
-        """Return the caller; only routes that demand a session ask."""
-        assert self._session is not None, "the route demands no session"
-        return self._session
+    def caller(self) -> Caller:
+        """Return the caller; only private routes ask."""
+        assert self._caller is not None, "the route is open to all"
+        return self._caller
 
     @property
     def account_id(self) -> int:
-        """Return the account that the caller acts for: the session's, or one of its sub-accounts."""
-        assert self._account_id is not None, "the route demands no session"
+        """Return the account that the caller acts for: the caller's own, or one of its sub-accounts."""
+        assert self._account_id is not None, "the route is open to all"
         return self._account_id
 
     async def account_take(self) -> None:
-        """Take the account that the query names, the session's without one; raises Refusal when it is not theirs."""
-        own = self.session.account_id
+        """Take the account that the query names, the caller's without one; raises Refusal when it is not theirs."""
+        own = self.caller.account_id
         texts = self.request.query_params.getlist("account") or [str(own)]
         text = texts[0]
         if len(texts) > 1 or not (text.isascii() and text.isdigit() and len(text) < 19):
@@ -73,16 +74,26 @@ class Call:
         self._account_id = int(text)
 
     async def sign_in_check(self) -> None:
-        """Find out who is calling; raises Refusal."""
-        token, by_cookie = token_of(self)
-        if token is None:
-            raise Refusal(GatewayCode.UNAUTHENTICATED)
-        if by_cookie:
-            cross_site_check(self)
-        self._session = await self.desk.sessions.check(token)
+        """Find out who is calling, and that they may do this; raises Refusal."""
+        request, settings = self.request, self.gateway.parts.settings
+        self._caller, self._signature = await request_caller(self.desk.callers, settings, request, self.body)
+        if not self._caller.may(scope_needed(request.method, request.scope["path"])):
+            raise Refusal(GatewayCode.SCOPE_MISSING)
+
+    def request_id_own(self, ts_us: int) -> str:
+        """Return the id of an instruction that names none: of the signature, so that a replay is a repeat, or fresh."""
+        if self._signature is not None:
+            return request_id_of_signature(self._signature)
+        return request_id_fresh(ts_us, self.gateway.parts.randbits)
 
     async def body(self) -> bytes:
         """Return the body, never more than the limit, never later than its time."""
+        if self._body is None:
+            self._body = await self._body_receive()
+        return self._body
+
+    async def _body_receive(self) -> bytes:
+        """Return the body as it comes in."""
         declared = self.request.headers.get("content-length", "")
         if declared.isdigit() and int(declared[:20]) > BODY_BYTES_MAX:
             raise Refusal(GatewayCode.BODY_TOO_LARGE)
@@ -116,25 +127,26 @@ class Call:
         return values
 
     def key(self) -> str | None:
-        """Return the request id that the Idempotency-Key names, None without one."""
-        key = self.request.headers.get("idempotency-key")
-        return None if key is None else request_id_of_key(key)
+        """Return the request id that the Idempotency-Key names, None without one; raises Refusal for two of them."""
+        keys = self.request.headers.getlist("idempotency-key")
+        if len(keys) > 1:
+            raise Refusal(GatewayCode.IDEMPOTENCY_KEY_INVALID)
+        return request_id_of_key(keys[0]) if keys else None
 
     def ts_us(self) -> int:
         """Return the instruction's time: the caller's if it states one near ours, else ours."""
         now_us = self.gateway.parts.now_us()
-        text = self.request.headers.get("request-time")
-        if text is None:
+        texts = self.request.headers.getlist("request-time")
+        if not texts:
             return now_us
-        if not (text.isascii() and text.isdigit() and len(text) == 16):
+        text = texts[0]
+        if not (len(texts) == 1 and text.isascii() and text.isdigit() and len(text) == 16):
             raise Refusal(GatewayCode.REQUEST_TIME_INVALID, {"now_us": now_us})
-        if abs(int(text) - now_us) > REQUEST_TIME_OFF_MAX_US:
-            raise Refusal(GatewayCode.REQUEST_TIME_INVALID, {"now_us": now_us, "off_us": int(text) - now_us})
-        return int(text)
+        return ts_read(int(text), now_us)
 
     def cookie_name(self) -> str:
-        """Return the session cookie's name; `__Host-` needs https, which development has not."""
-        return COOKIE_DEVELOPMENT if self.gateway.parts.settings.environment == "development" else COOKIE
+        """Return the session cookie's name."""
+        return cookie_name(self.gateway.parts.settings)
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -145,6 +157,7 @@ class Rule(NamedTuple):
 
     limit: str
     signed_in: bool
+    name: str  # `METHOD template`, as logs and metrics call it: an address holds ids
 
 
 def json_answer(call: Call, body: dict[str, Any], status: int = 200, **headers: str) -> Response:
@@ -161,9 +174,9 @@ def refuse(call: Call, refusal: Refusal) -> Response:
     return answer
 
 
-def route(handler: Handler, limit: str, signed_in: bool = False) -> Callable[[Request], Awaitable[Response]]:
+def route(handler: Handler, limit: str, signed_in: bool, name: str) -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint of a handler."""
-    rule = Rule(limit, signed_in)
+    rule = Rule(limit, signed_in, name)
 
     async def endpoint(request: Request) -> Response:
         gateway: Gateway = request.app.state.gateway
@@ -175,8 +188,20 @@ def route(handler: Handler, limit: str, signed_in: bool = False) -> Callable[[Re
 
 
 async def call_run(call: Call, rule: Rule, handler: Handler) -> Response:
-    """Return the answer to one call, whatever happens."""
+    """Return the answer to one call, whatever happens, and count it."""
+    answer = await call_answer(call, rule, handler)
+    parts = call.gateway.parts
+    now_s = parts.monotonic_s()
+    parts.meters.http(rule.name, answer.status_code, now_s - call.began_s)
+    if call.answered_s is not None:
+        parts.meters.stage(ANSWER, HTTP, now_s - call.answered_s)
+    return answer
+
+
+async def call_answer(call: Call, rule: Rule, handler: Handler) -> Response:
+    """Return the answer to one call."""
     headers: dict[str, str] = {}
+    log = call.gateway.parts.log
     limits = call.gateway.limits
     client = call.request.client
     network = network_of(client.host if client else None)
@@ -184,7 +209,7 @@ async def call_run(call: Call, rule: Rule, handler: Handler) -> Response:
         await limits.hit(LimitName.ADDRESS, network)
         if rule.signed_in:
             await call.sign_in_check()
-            headers = await limits.hit(rule.limit, str(call.session.account_id))
+            headers = await limits.hit(rule.limit, str(call.caller.account_id))
             await call.account_take()
         else:
             headers = await limits.hit(rule.limit, network)
@@ -192,54 +217,14 @@ async def call_run(call: Call, rule: Rule, handler: Handler) -> Response:
     except Refusal as refusal:
         answer = refuse(call, refusal)
     except StreamsError as error:
-        call.gateway.parts.log.warning("streams_failed", path=call.request.url.path, reason=type(error).__name__)
+        log.warning("streams_failed", route=rule.name, reason=type(error).__name__, request_id=call.request_id)
         answer = refuse(call, Refusal(GatewayCode.VIEW_UNAVAILABLE))
     except DatabaseError as error:
-        call.gateway.parts.log.warning("database_failed", path=call.request.url.path, reason=type(error).__name__)
+        log.warning("database_failed", route=rule.name, reason=type(error).__name__, request_id=call.request_id)
         answer = refuse(call, Refusal(GatewayCode.HISTORY_UNAVAILABLE))
     except Exception:
-        call.gateway.parts.log.exception("request_failed", path=call.request.url.path, request_id=call.request_id)
+        log.exception("request_failed", route=rule.name, request_id=call.request_id)
         answer = refuse(call, Refusal(GatewayCode.INTERNAL))
     for name, value in headers.items():
         answer.headers.setdefault(name, value)
     return answer
-
-
-def token_of(call: Call) -> tuple[str | None, bool]:
-    """Return the caller's token and whether a browser sent it by itself; a stated one goes before a cookie."""
-    stated = call.request.headers.get("authorization")
-    if stated is not None:
-        scheme, _, token = stated.partition(" ")
-        return (token.strip() if scheme.lower() == "bearer" else None), False
-    return call.request.cookies.get(call.cookie_name()), True
-
-
-def cross_site_check(call: Call) -> None:
-    """Raise Refusal when another site's page makes this browser act; looking is not acting."""
-    if call.request.method not in SAFE_METHODS:
-        other_site_check(call)
-
-
-def other_site_check(call: Call) -> None:
-    """
-    Raise Refusal when a request comes from another site's page, whatever its method.
-
-    A request that states neither Sec-Fetch-Site nor Origin comes from no browser and passes.
-    """
-    request = call.request
-    site = request.headers.get("sec-fetch-site")
-    if site is not None and site != "same-origin":
-        raise Refusal(GatewayCode.CROSS_SITE)
-    origin = request.headers.get("origin")
-    if origin is not None and origin not in origins_own(call.gateway):
-        raise Refusal(GatewayCode.CROSS_SITE)
-
-
-def origins_own(gateway: Gateway) -> set[str]:
-    """Return the origins under which this gateway's own pages are seen."""
-    settings = gateway.parts.settings
-    base = urlsplit(settings.base_url)
-    own = {f"{base.scheme}://{base.netloc}"}
-    if settings.environment == "development" and base.port is not None:
-        own |= {f"{base.scheme}://{host}:{base.port}" for host in ("127.0.0.1", "localhost", "[::1]")}
-    return own

@@ -11,18 +11,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import schemas
-from gateway.auth import Sessions
 from gateway.errors import GatewayCode, Refusal
+from gateway.history import History
 from gateway.identity import request_id_fresh
 from gateway.instructions import Instruction, WaitingRoom
 from gateway.limits import Limits
-from gateway.links import Links
-from gateway.mail import MailFolder
+from gateway.mail import OUTCOMES, Mailer, Transport
 from gateway.markets import Markets
+from gateway.metering import Meters
+from gateway.preview.calculator import Calculator
 from gateway.readiness import Watch
-from gateway.secret import Secrets
+from gateway.sign_in.auth import Sessions
+from gateway.sign_in.callers import Callers
+from gateway.sign_in.keys import ApiKeys
+from gateway.sign_in.links import Links
+from gateway.sign_in.revocations import Revocations
+from gateway.sign_in.secret import Secrets
+from gateway.socket.joining import Source
+from gateway.socket.market_feed import MarketFeed
+from gateway.socket.sockets import Sockets
 from gateway.tail import Tail
 from gateway.views import Views
+from shared import metric_names as names
 from shared.codes import ResultCode
 from shared.database import Database
 from shared.settings import Settings
@@ -39,11 +49,13 @@ class Parts:
     streams: StreamsAsync
     streams_tail: StreamsAsync
     database: Database
-    mail: MailFolder
+    mail: Transport
     now_us: Callable[[], int]
     monotonic_s: Callable[[], float]
     log: Any
     randbits: Callable[[int], int] = secrets.randbits  # for request ids
+    meters: Meters = field(default_factory=Meters)
+    settled: Callable[[], object] = lambda: None  # called once the desk is open
 
 
 class Desk:
@@ -57,12 +69,29 @@ class Desk:
         self.keys = Keys(venue)
         self.markets = Markets()
         self.tail = Tail(parts.streams_tail, self.keys, parts.log, self.markets.configured)
-        self.room = WaitingRoom(parts.streams, self.keys, self.tail, settings.response_timeout_s, parts.monotonic_s)
-        self.views = Views(parts.streams, self.keys, self.tail, parts.monotonic_s)
-        self.sessions = Sessions(secrets, venue, parts.database, parts.now_us, parts.monotonic_s)
-        self.links = Links(
-            parts.database, secrets, venue, parts.mail, settings.base_url, self.account_open, parts.now_us, parts.log
+        self.room = WaitingRoom(
+            parts.streams,
+            self.keys,
+            self.tail,
+            settings.response_timeout_s,
+            parts.monotonic_s,
+            parts.meters,
+            parts.log,
         )
+        self.views = Views(parts.streams, self.keys, self.tail, parts.monotonic_s)
+        self.history = History(parts.database, venue, parts.monotonic_s)
+        self.revocations = Revocations(parts.streams, self.keys, parts.now_us, parts.log)
+        about = (secrets, venue, parts.database, self.revocations, parts.now_us, parts.monotonic_s)
+        self.sessions = Sessions(*about)
+        self.api_keys = ApiKeys(*about)
+        self.callers = Callers(self.sessions, self.api_keys, parts.meters)
+        self.mailer = Mailer(parts.mail, parts.now_us, parts.log, parts.randbits)
+        parts.meters.ask(names.MAIL_QUEUE, lambda: self.mailer.waiting)
+        parts.meters.ask_many(names.MAIL, self.mails_counted)
+        self.links = Links(
+            parts.database, secrets, venue, self.mailer, settings.base_url, self.account_open, parts.now_us, parts.log
+        )
+        self.calculator = Calculator(self.views, self.markets, parts.meters, parts.now_us, parts.monotonic_s, parts.log)
         self.watch = Watch(
             parts.streams,
             parts.database,
@@ -71,7 +100,20 @@ class Desk:
             self.tail,
             self.markets,
             parts.monotonic_s,
+            self.views.insurance,
         )
+
+        meters = parts.meters
+        self.source = Source(parts.streams, self.keys, self.tail, self.views, meters.ws_gap)
+        self.feed = MarketFeed(parts.streams, self.keys, parts.now_us)
+        self.sockets = Sockets(settings.rate_limit_factor, parts.monotonic_s, meters.ws_dropped)
+        meters.ask(names.SOCKETS, lambda: len(self.sockets))
+        meters.ask(names.BACKLOG, self.sockets.backlog_bytes)
+        meters.ask(names.RING, lambda: len(self.tail.ring))
+
+    def mails_counted(self) -> list[tuple[tuple[str, str], int]]:
+        """Return how many tries to send a mail ended in which way, for the metrics."""
+        return [((self.mailer.transport.name, outcome), self.mailer.outcomes[outcome]) for outcome in OUTCOMES]
 
     async def open(self) -> None:
         """Take the venue's configuration and place the tail at the end of the events; raises StreamsError."""
@@ -86,11 +128,15 @@ class Desk:
         await self.tail.start()
 
     async def run(self) -> None:
-        """Keep tail, mail and watch running; returns only by an exception that ends the process."""
+        """Keep tail, mail, sockets and watch running; returns only by an exception that ends the process."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.tail.run())
             group.create_task(self.links.run())
+            group.create_task(self.mailer.run())
             group.create_task(self.watch.run())
+            group.create_task(self.feed.run())
+            group.create_task(self.sockets.run())
+            group.create_task(self.calculator.run())
             group.create_task(self.configuration_follow())
 
     async def configuration_follow(self) -> None:
@@ -128,4 +174,9 @@ class Gateway:
     parts: Parts
     limits: Limits
     desk: Desk | None = None
+    beat: dict[str, dict[str, Any]] = field(default_factory=dict)  # what it says of itself, under its name
     state: dict[str, Any] = field(default_factory=lambda: {"waiting": "for the venue to be founded"})
+
+    def __post_init__(self) -> None:
+        """Have the limits' refusals counted."""
+        self.limits.on_refused = self.parts.meters.limited

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from gateway.errors import GatewayCode, Refusal
 
-_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?", re.ASCII)
+KEY_PATTERN = "^[!-~]([ -~]{0,62}[!-~])?$"  # of an Idempotency-Key, as JSON Schema says it too
+_KEY = re.compile(KEY_PATTERN[1:-1], re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DASHED = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 # 2020 to 2100: a "UUIDv7" outside is 32 digits that look like one by accident.
@@ -45,6 +46,11 @@ def request_id_of_key(key: str) -> str:
 def request_id_of_order(op: str, client_order_id: str) -> str:
     """Return the request id of an order that carries the caller's own name for it."""
     return _digest(b"client order id", f"{op} {client_order_id}")
+
+
+def request_id_of_signature(signature: bytes) -> str:
+    """Return the request id of a signed request that names none: sent again as it is, it is a repeat."""
+    return _digest(b"signature", signature.hex())
 
 
 def request_ids_of_path(text: str) -> list[str]:

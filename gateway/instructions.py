@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from gateway import metering
 from gateway.errors import GatewayCode, Refusal
+from gateway.metering import Meters
 from gateway.tail import Cause, Tail, cause_of
 from shared.codes import ResultCode
 from shared.streams import Appended, AppendStatus, EventsEntry, Keys, StreamsAsync, StreamsError
 
 CHUNKS_MAX = 64
+REQUEST_TIME_OFF_MAX_US = 4_000_000
 APPENDS_MAX = 1_024  # begun and not ended; beyond it nothing is begun
 APPEND_GRACE_S = 0.1  # after its deadline an append that was not sent says so within this
 
@@ -29,11 +32,20 @@ class Instruction(NamedTuple):
     op: str
     ts_us: int
     fields: dict[str, Any]  # in canonical order
+    via: str = metering.HTTP  # how it came
+    began_s: float | None = None  # when it came, in the gateway's monotonic time
 
     def entry(self) -> list[tuple[bytes, bytes]]:
         """Return the fields of the log entry, in wire.md's order and canonical form."""
         body = {"v": 1, "account": self.account, "request_id": self.request_id, "op": self.op, **self.fields}
         return [(b"ts", str(self.ts_us).encode()), (b"user_instruction", orjson.dumps(body))]
+
+
+def ts_read(stated_us: int, now_us: int) -> int:
+    """Return the time that an instruction's sender states; raises Refusal unless it is near ours."""
+    if abs(stated_us - now_us) > REQUEST_TIME_OFF_MAX_US:
+        raise Refusal(GatewayCode.REQUEST_TIME_INVALID, {"now_us": now_us, "off_us": stated_us - now_us})
+    return stated_us
 
 
 class Outcome(NamedTuple):
@@ -42,13 +54,21 @@ class Outcome(NamedTuple):
     cause: Cause | None
     seq: int  # of the entry, 0 when even that is not known
     replay: bool = False
+    answered_s: float = 0.0  # when it was known, in the gateway's monotonic time
 
 
 class WaitingRoom:
     """Sends instructions and waits for their answers."""
 
     def __init__(
-        self, streams: StreamsAsync, keys: Keys, tail: Tail, timeout_s: float, monotonic_s: Callable[[], float]
+        self,
+        streams: StreamsAsync,
+        keys: Keys,
+        tail: Tail,
+        timeout_s: float,
+        monotonic_s: Callable[[], float],
+        meters: Meters | None = None,
+        log: Any = None,
     ) -> None:
         """Keep what sending needs."""
         self._streams = streams
@@ -56,14 +76,57 @@ class WaitingRoom:
         self._tail = tail
         self._timeout_s = timeout_s
         self._monotonic_s = monotonic_s
+        self._meters = meters or Meters()
+        self._log = log
         self._appends: set[asyncio.Task[Appended]] = set()
 
-    async def send(self, instruction: Instruction) -> Outcome:
-        """Append one instruction and return its outcome; raises Refusal when certainly nothing was appended."""
-        deadline_s = self._monotonic_s() + self._timeout_s
+    async def send(self, instruction: Instruction, on_appended: Callable[[], None] | None = None) -> Outcome:
+        """
+        Append one instruction and return its outcome; raises Refusal when certainly nothing was appended.
+
+        `on_appended` is called as soon as its place in the log, or that it has none, is settled.
+        """
+        began_s = self._monotonic_s()
+        if instruction.began_s is not None:
+            self._meters.stage(metering.PARSE, instruction.via, began_s - instruction.began_s)
+        try:
+            outcome = await self._send(instruction, began_s, on_appended)
+        except Refusal as refusal:
+            self._told(instruction, refusal.code, 0, began_s)
+            raise
+        response = outcome.cause.response if outcome.cause else None
+        result = response["result"] if response else metering.UNKNOWN
+        answered_s = self._monotonic_s()
+        if outcome.cause is not None:
+            came_s = began_s if instruction.began_s is None else instruction.began_s
+            self._meters.order(instruction.via, answered_s - came_s)
+        self._told(instruction, result, outcome.seq, began_s, **({"replay": True} if outcome.replay else {}))
+        return outcome._replace(answered_s=answered_s)
+
+    def _told(self, instruction: Instruction, result: str, seq: int, began_s: float, **more: Any) -> None:
+        """Count what became of an instruction, and say it in the log's one line about it."""
+        self._meters.result(instruction.op, result)
+        if self._log is not None:
+            self._log.info(
+                "instruction",
+                request_id=instruction.request_id,
+                seq=seq,
+                account=instruction.account,
+                op=instruction.op,
+                result=result,
+                ms=round(1_000 * (self._monotonic_s() - began_s), 3),
+                via=instruction.via,
+                **more,
+            )
+
+    async def _send(self, instruction: Instruction, began_s: float, on_appended: Callable[[], None] | None) -> Outcome:
+        """Append one instruction, wait for its answer and return it."""
+        deadline_s = began_s + self._timeout_s
         self._tail.append_begins()
         try:
             appended = await self._append(instruction, deadline_s)
+            appended_s = self._monotonic_s()
+            self._meters.stage(metering.LOG, instruction.via, appended_s - began_s)
             if appended.status is AppendStatus.REFUSED:
                 detail = {"reason": appended.reason} if appended.reason else {}
                 raise Refusal(GatewayCode.LOG_UNAVAILABLE, detail, request_id=instruction.request_id)
@@ -72,12 +135,16 @@ class WaitingRoom:
             future = self._tail.expect(appended.seq, instruction.request_id)
         finally:
             self._tail.append_ends()
+            if on_appended is not None:
+                on_appended()
         try:
-            cause = await asyncio.wait_for(future, max(0.0, deadline_s - self._monotonic_s()))
+            async with asyncio.timeout(max(0.0, deadline_s - self._monotonic_s())):
+                cause = await future  # itself, so that its waiter is the next to run
         except TimeoutError:
             return Outcome(None, appended.seq)
         finally:
             self._tail.forget(appended.seq)
+        self._meters.stage(metering.ENGINE, instruction.via, self._monotonic_s() - appended_s)
         if cause.response["result"] == ResultCode.REQUEST_REPEATED.name:
             return await self._first_outcome(cause)
         return Outcome(cause, cause.seq)

@@ -18,6 +18,7 @@ class Markets:
         """Start empty; `load` fills."""
         self._markets: dict[str, dict[str, Any]] = {}
         self._seqs: dict[str, int] = {}  # of each market's last change; "" is the venue's own
+        self.venue: dict[str, Any] = {}  # the venue's parameters, as far as they are known
         self.request_window_ms = REQUEST_WINDOW_MS
 
     async def load(self, streams: StreamsAsync, keys: Keys) -> None:
@@ -33,6 +34,7 @@ class Markets:
 
     def genesis(self, genesis: dict[str, Any]) -> None:
         """Take the venue's first configuration."""
+        self.venue = dict(genesis["venue_set"])
         self.request_window_ms = int(genesis["venue_set"].get("request_window_ms", REQUEST_WINDOW_MS))
         for market in genesis["markets"]:
             self._markets[market["market"]] = dict(market)
@@ -43,10 +45,11 @@ class Markets:
         if seq < self._seqs.get(name, 0):
             return
         self._seqs[name] = seq
+        fields = {key: value for key, value in event.items() if key not in ("e", "seq")}
         if name:
-            fields = {key: value for key, value in event.items() if key not in ("e", "seq")}
             self._markets[name] = self._markets.get(name, {}) | fields
         else:
+            self.venue = self.venue | fields
             self.request_window_ms = int(event["request_window_ms"])
 
     def stored(self, fields: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The few plain pages: what this is, and the button behind a sign-in link; no script, nothing from another host."""
+"""The few plain pages: what this is, the button behind a sign-in link; no script, nothing from another host."""
 
 import hashlib
 from base64 import b64encode
@@ -20,20 +20,48 @@ code { background: #eef0f3; padding: .1rem .3rem; border-radius: 4px; }
   a { color: #8ab4f8; }
 }
 """
-_STYLE_HASH = b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+STYLE_WIDE = (
+    STYLE
+    + """
+body { max-width: 72rem; margin: 2rem auto; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .3rem; }
+nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+details { border-top: 1px solid #d9dde3; padding: .35rem 0; }
+summary { cursor: pointer; }
+summary b { display: inline-block; min-width: 4rem; font-size: .85rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; margin: .4rem 0 1rem; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; border-top: 1px solid #d9dde3;
+  overflow-wrap: anywhere; }
+td ul { margin: 0; padding-left: 1.1rem; }
+@media (prefers-color-scheme: dark) { details, th, td { border-color: #333a42; } }
+"""
 )
 
 
-def page(title: str, content: str) -> str:
+def _style_hash(style: str) -> str:
+    """Return by what the policy knows a style."""
+    return f"'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+
+
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src {_style_hash(STYLE)} {_style_hash(STYLE_WIDE)}; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def page(title: str, content: str, style: str = STYLE) -> str:
     """Return a whole page; `content` is HTML, escaped by the caller."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main><h1>{escape(title)}</h1>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head>\n<body><main><h1>{escape(title)}</h1>\n"
         f"{content}\n</main></body></html>\n"
     )
+
+
+def page_wide(title: str, content: str) -> str:
+    """Return a page with room for tables."""
+    return page(title, content, STYLE_WIDE)
 
 
 def home(venue: str) -> str:
@@ -47,7 +75,7 @@ def home(venue: str) -> str:
         '<li><a href="/api/v1/market">/api/v1/market</a>: what is on offer</li>'
         '<li><a href="/api/v1/errors">/api/v1/errors</a>: what each error means</li>'
         '<li><a href="/api/v1/account">/api/v1/account</a>: your account, once signed in</li></ul>'
-        "<p>The whole API is described in <code>docs/api.md</code> of the source.</p>",
+        '<p>The whole API: <a href="/docs">/docs</a>, and for programs <a href="/openapi.json">/openapi.json</a>.</p>',
     )
 
 

@@ -7,10 +7,11 @@ loop found, so that asking often costs nothing and never hangs.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.errors import Refusal
 from gateway.markets import Markets
 from gateway.metrics import Facts
 from gateway.processes import processes_degraded, whole
@@ -60,8 +61,11 @@ class Watch:
         tail: Tail,
         markets: Markets,
         monotonic_s: Callable[[], float],
+        insurance: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:
-        """Keep what looking needs."""
+        """Keep what looking needs; `insurance` returns what the fund holds, or raises Refusal."""
+        self._insurance = insurance
+        self._insurance_held: float | None = None
         self._streams = streams
         self._data_dir = data_dir
         self._database = database
@@ -151,7 +155,11 @@ class Watch:
 
     def facts(self) -> Facts:
         """Return what the metrics say of this gateway's own look."""
-        return Facts(not self.missing(), self.tip[0], self._snapshot_age_s)
+        tail_seq = self._tail.position[0]
+        tail_lag_s = 0.0 if self._tail.position >= self.tip else self._monotonic_s() - self._current_s
+        degraded = tuple(self._degraded)
+        seen = (self.tip[0], self._snapshot_age_s, tail_seq, tail_lag_s, degraded, self._insurance_held)
+        return Facts(not self.missing(), *seen)
 
     async def _look_wide(self) -> dict[str, str]:
         """Return what is found degraded."""
@@ -185,6 +193,9 @@ class Watch:
             view = await self._streams.hash_read(self._keys.view_market(market["market"]))
             if view.get("fresh") != "1":
                 found[f"price:{market['market']}"] = "stale: no order is taken in this market"
+        if self._insurance is not None:
+            with contextlib.suppress(Refusal):
+                self._insurance_held = float((await self._insurance())["balance"])
 
     async def _look_database(self, found: dict[str, str]) -> None:
         """Look for a refusal, at the snapshot's age and at the history reader's lag."""

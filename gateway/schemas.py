@@ -68,6 +68,7 @@ OPERATIONS_OF_BATCH = (
     ACCOUNT_GUARDS_SET,
     ACCOUNT_TRANSFER,
 )
+OPERATIONS_OF_PREVIEW = (ORDER_PLACE, TRADE_CREATE, TRADE_CLOSE, POSITION_REVERSE, MARGIN_CHANGE)
 OPERATIONS = (*OPERATIONS_OF_BATCH, ACCOUNT_RESET, SUBACCOUNT_OPEN, BATCH, ACCOUNT_OPEN)
 _BY_OP = {operation.op: operation for operation in OPERATIONS_OF_BATCH}
 # These create an order under the caller's own name, so that name is the request's identity when no key is given.
@@ -196,3 +197,22 @@ def command_read(command: Any) -> dict[str, Any]:
         raise Refusal(ResultCode.OP_UNKNOWN.name, {"field": "op", "known": list(_BY_OP)})
     rest = {key: each for key, each in command.items() if key != "op"}
     return {"op": op, **operation_read(_BY_OP[op], rest)}
+
+
+def preview_read(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the operation and the fields of an instruction that is to be calculated; raises Refusal with the key."""
+    for name in body:
+        if name not in ("op", "body"):
+            raise Refusal(ResultCode.FIELD_UNKNOWN.name, {"field": name[:64], "known": ["op", "body"]})
+    if "body" not in body:
+        raise Refusal(ResultCode.FIELD_MISSING.name, {"field": "body"})
+    inner = body["body"]
+    if not isinstance(inner, dict):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "body", "expected": "an object"})
+    known = {operation.op: operation for operation in OPERATIONS_OF_PREVIEW}
+    op = body.get("op", TRADE_CREATE.op if "margin" in inner else ORDER_PLACE.op)
+    if not isinstance(op, str):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "op", "expected": "text"})
+    if op not in known:
+        raise Refusal(ResultCode.FIELD_VALUE_UNKNOWN.name, {"field": "op", "allowed": list(known)})
+    return op, inner_read("body", partial(operation_read, known[op], inner))

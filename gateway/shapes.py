@@ -17,7 +17,7 @@ from shared.units import decimal_parse
 INTEGER_MAX = 2**63 - 1
 TEXT_LENGTH_MAX = 64
 # The rule that a whole number too large for any record breaks.
-_BEYOND = {
+BEYOND = {
     "leverage": ResultCode.LEVERAGE_OUT_OF_RANGE,
     "leverage_max": ResultCode.LEVERAGE_OUT_OF_RANGE,
     "slippage_bps": ResultCode.SLIPPAGE_OUT_OF_RANGE,
@@ -54,6 +54,7 @@ class Shape(StrEnum):
     DECIMAL_OR_NULL = "decimal_or_null"
     INTEGER_OR_NULL = "integer_or_null"
     STP_OR_NULL = "stp_or_null"
+    SCOPES = "scopes"
 
 
 # What an enumeration allows from outside.
@@ -86,9 +87,48 @@ NULLABLE = {
 }
 
 
+# What a key of a program may do.
+SCOPES = ("read", "trade")
+# The mark that a shape leaves in the schema of its struct; `describe.py` puts the shape's own schema in its place.
+SHAPE_MARK = "x-shape"
+# What a reader takes as decimal text, as ECMA-262 reads it: its end is the end of the text.
+_DECIMAL_PATTERN = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,12})?$"
+DECIMAL_SCHEMAS: list[dict[str, Any]] = [
+    {"type": "string", "pattern": _DECIMAL_PATTERN},
+    {"type": "integer", "minimum": -(10**15 - 1), "maximum": 10**15 - 1},
+]
+_NULL: dict[str, Any] = {"type": "null"}
+_INTEGER: dict[str, Any] = {"type": "integer", "minimum": -INTEGER_MAX, "maximum": INTEGER_MAX}
+
+
+def shape_schema(shape: Shape) -> dict[str, Any]:
+    """Return what JSON Schema says of a plain shape: what its reader takes, no more and no less."""
+    if shape in WORDS:
+        return {"type": "string", "enum": list(WORDS[shape][1])}
+    match shape:
+        case Shape.DECIMAL:
+            return {"anyOf": DECIMAL_SCHEMAS}
+        case Shape.DECIMAL_OR_NULL:
+            return {"anyOf": [*DECIMAL_SCHEMAS, _NULL]}
+        case Shape.INTEGER:
+            return _INTEGER
+        case Shape.INTEGER_OR_NULL:
+            return {"anyOf": [_INTEGER, _NULL]}
+        case Shape.STP_OR_NULL:
+            return {"anyOf": [shape_schema(Shape.STP), _NULL]}
+        case Shape.FLAG:
+            return {"type": "boolean"}
+        case Shape.SCOPES:
+            words = {"type": "string", "enum": list(SCOPES)}
+            return {"type": "array", "items": words, "minItems": 1, "maxItems": len(SCOPES), "uniqueItems": True}
+        case _:
+            assert shape is Shape.TEXT, "the others hold values of their own"
+            return {"type": "string", "pattern": f"^[ -~]{{1,{TEXT_LENGTH_MAX}}}$"}
+
+
 def shape_meta(shape: Shape, description: str) -> Meta:
-    """Return the annotation that carries a shape and, for the API description, its meaning."""
-    return Meta(description=description, extra={"shape": shape})
+    """Return the annotation that carries a shape and, for the documents, its meaning."""
+    return Meta(description=description, extra={"shape": shape}, extra_json_schema={SHAPE_MARK: shape.value})
 
 
 def _words_meta(shape: Shape, default: str = "") -> Meta:
@@ -100,6 +140,7 @@ def _words_meta(shape: Shape, default: str = "") -> Meta:
 DecimalText = Annotated[str | int, shape_meta(Shape.DECIMAL, 'decimal text such as "1.5"; a JSON integer is taken too')]
 Integer = Annotated[int, shape_meta(Shape.INTEGER, "whole number")]
 Flag = Annotated[bool, shape_meta(Shape.FLAG, "true or false")]
+Scopes = Annotated[list[str], shape_meta(Shape.SCOPES, "what the key may do; who may trade may read")]
 Text = Annotated[str, shape_meta(Shape.TEXT, "1 to 64 printable ASCII characters")]
 SideText = Annotated[str, _words_meta(Shape.SIDE)]
 KindText = Annotated[str, _words_meta(Shape.KIND, "market")]
@@ -136,6 +177,8 @@ def plain_read(name: str, shape: Shape, value: Any) -> Any:
             return value
         case Shape.TEXT:
             return text_read(name, value)
+        case Shape.SCOPES:
+            return scopes_read(name, value)
         case _:
             return word_read(name, shape, value)
 
@@ -162,7 +205,7 @@ def integer_read(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "whole number"})
     if abs(value) > INTEGER_MAX:
-        raise Refusal(_BEYOND[name].name, {"field": name})
+        raise Refusal(BEYOND[name].name, {"field": name})
     return value
 
 
@@ -173,6 +216,15 @@ def text_read(name: str, value: Any) -> str:
     if _TEXT.fullmatch(value) is None:
         code = ResultCode.MARKET_UNKNOWN if name == "market" else ResultCode.TEXT_INVALID
         raise Refusal(code.name, {"field": name, "expected": "1 to 64 printable ASCII characters"})
+    return value
+
+
+def scopes_read(name: str, value: Any) -> list[str]:
+    """Return what a key may do, each word at most once."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "a list of words"})
+    if not value or len(set(value)) != len(value) or not set(value) <= set(SCOPES):
+        raise Refusal(ResultCode.FIELD_VALUE_UNKNOWN.name, {"field": name, "allowed": list(SCOPES)})
     return value
 
 

@@ -2,17 +2,20 @@
 The one tail of the events stream that a gateway keeps: who waits for which seq, what touched whom last.
 
 It starts at the stream's end. An entry that nobody waits for is never parsed; of every entry the accounts touched are
-noted, for read-your-own-writes. The chain of `p` is checked on every entry. A break is all right only where the stream
-was trimmed beyond what was read: then "last touched" is forgotten. Any other is a history that is not the one we read.
+noted, for read-your-own-writes, and the newest are kept in a ring for those who follow. The chain of `p` is checked on
+every entry. A break is all right only where the stream was trimmed beyond what was read: then "last touched" is
+forgotten. Any other is a history that is not the one we read.
 """
 
 import asyncio
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
 
+from gateway.ring import Audience, Ring, place_of_id
 from shared import refusal
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError, event_id, events_digest
 
@@ -54,8 +57,12 @@ class Tail:
         self.position: Position = (0, 0)
         self.floor: Position = (0, 0)  # what touched whom is known from here on
         self.connected = False
+        self.ring = Ring()
+        self.audience = Audience()
         self._touched: dict[int, Position] = {}
         self._waiters: dict[int, tuple[str, asyncio.Future[Cause]]] = {}
+        self._reaching: list[tuple[Position, int, asyncio.Future[None]]] = []  # a heap: who waits for which place
+        self._reaching_count = 0  # since the beginning: of two that wait for one place the earlier comes first
         self._partial: dict[int, list[EventsEntry]] = {}
         self._in_flight = 0
         self._kept: OrderedDict[Position, EventsEntry] = OrderedDict()
@@ -67,6 +74,7 @@ class Tail:
         """Place the tail at the stream's end."""
         self._losses = self._streams.losses
         self.position = self.floor = await self._streams.events_tip(self._keys)
+        self.ring.start(self.position)
         entries = await self._streams.range_events(self._keys, self.position, self.position, 1)
         self._digest = events_digest(entries[0]) if entries else b""
         self.connected = True
@@ -95,6 +103,8 @@ class Tail:
             empty_reads = 0 if entries else empty_reads + 1
             for entry in entries:
                 self.take(entry)
+            if entries:
+                await asyncio.sleep(0)  # whoever was answered just now goes before the next question
 
     async def _witness_check(self) -> None:
         """Raise HistoryWentBack unless the stream still holds the entry read last, or has been trimmed beyond it."""
@@ -137,6 +147,9 @@ class Tail:
             raise HistoryWentBack(text, stream="events", remembered=list(self.position), found=found, previous=previous)
         self._touched.clear()
         self.floor = (entry.seq, entry.chunk)
+        self.ring.start(place_of_id(entry.previous))
+        for listener in self.audience.everybody():
+            listener.cut(self.position)
         self._log.warning("events_trimmed_unread", seq=entry.seq, after=self.position[0])
 
     def take(self, entry: EventsEntry) -> None:
@@ -147,6 +160,10 @@ class Tail:
         self._trimmed = False
         self.position = place
         self._digest = events_digest(entry)
+        while self._reaching and self._reaching[0][0] <= place:
+            future = heapq.heappop(self._reaching)[2]
+            if not future.done():
+                future.set_result(None)
         if entry.accounts:
             for account in entry.accounts.split(b","):
                 if account.isdigit():
@@ -159,6 +176,9 @@ class Tail:
             self._kept[place] = entry
             if len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
+        held = self.ring.append(entry)
+        for listener in self.audience.of(entry):
+            listener.hear(held)
 
     def _configured(self, entry: EventsEntry) -> None:
         """Hand on what an operator changed."""
@@ -169,6 +189,26 @@ class Tail:
     def touched(self, account_id: int) -> Position:
         """Return the last place that touched an account; where nothing was seen, the place from which on one looked."""
         return self._touched.get(account_id, self.floor)
+
+    async def reached(self, place: Position, timeout_s: float) -> bool:
+        """Return whether the tail has come as far as a place, now or within a time; what it then knows is complete."""
+        if self.position >= place:
+            return True
+        if timeout_s <= 0:
+            return False
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reaching_count += 1
+        waiting = (place, self._reaching_count, future)
+        heapq.heappush(self._reaching, waiting)
+        try:
+            await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            return self.position >= place
+        finally:
+            if waiting in self._reaching:
+                self._reaching.remove(waiting)
+                heapq.heapify(self._reaching)
+        return True
 
     def append_begins(self) -> None:
         """Keep entries from now on: the answer may be read before the append returns its seq."""

@@ -1,4 +1,4 @@
-"""The caller's account: balances, what is on offer, open positions and orders, closed orders."""
+"""The caller's account: balances, what is on offer, open positions and orders."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from gateway.answers import ENVIRONMENT
 from gateway.calls import Call, json_answer
-from gateway.routes.paging import cursor_following, history_of, market_read, page, page_wanted
+from gateway.routes.paging import market_read, page
 from gateway.valuation import (
     CROSS,
     Pool,
@@ -97,20 +97,6 @@ async def orders_show(call: Call) -> Response:
     view = await call.desk.views.account(call.account_id)
     items = [order for order in view.orders if market in (None, order["market"])]
     return json_answer(call, page(items) | view.stamp() | {"env": ENVIRONMENT})
-
-
-async def history_orders_show(call: Call) -> Response:
-    """Answer the closed orders, newest first."""
-    query = call.query("limit", "cursor", "market", "wait_seq")
-    wanted, wait_seq = page_wanted(query, market_read(call, query))
-    complete_to_seq, rows = await history_of(call).orders(call.account_id, wanted, wait_seq)
-    following = cursor_following(rows, wanted)
-    items = [
-        {name: value for name, value in row.data.items() if name not in ("e", "account")} | {"seq": str(row.place[0])}
-        for row in rows[: wanted.limit]
-    ]
-    body = page(items) | {"next_cursor": following, "complete_to_seq": str(complete_to_seq), "env": ENVIRONMENT}
-    return json_answer(call, body)
 
 
 async def account_valued(call: Call) -> Valued:

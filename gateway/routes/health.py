@@ -1,17 +1,18 @@
 """Does the process live, may it take an instruction, what do its error codes mean; and the small page at the root."""
 
-import hmac
-import ipaddress
-
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from gateway import pages
 from gateway.calls import Call, json_answer, refuse
 from gateway.errors import GatewayCode, Refusal, error_headers, errors_published
 from gateway.identity import request_id_fresh
-from gateway.metrics import CONTENT_TYPE, Facts, metrics_render
+from gateway.metering import ROUTE_NONE
+from gateway.metrics import FACTS_NONE, metrics_samples
 from gateway.processes import engines_of
+from shared.metrics import CONTENT_TYPE, page_render
+from shared.metrics_server import reader_permitted
 
 
 async def health_show(call: Call) -> Response:
@@ -42,35 +43,20 @@ async def ready_show(call: Call) -> Response:
 
 
 async def metrics_show(call: Call) -> Response:
-    """Answer the heartbeats to a reader on this machine, or to one that bears the metrics' token."""
-    metrics_permit(call)
-    desk = call.gateway.desk
-    beats, facts = (desk.watch.beats, desk.watch.facts()) if desk else ({}, Facts(False, 0, None))
-    return Response(metrics_render(beats, facts), media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
-
-
-def metrics_permit(call: Call) -> None:
-    """Raise Refusal unless the caller may read the metrics; who comes through a proxy is not on this machine."""
-    wanted = call.gateway.parts.settings.metrics_token
-    scheme, _, token = call.request.headers.get("authorization", "").partition(" ")
-    if wanted and scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), wanted.encode()):
-        return
-    host = call.request.client.host if call.request.client else ""
-    forwarded = any(name in call.request.headers for name in ("x-forwarded-for", "forwarded"))
-    if forwarded or not is_loopback(host):
+    """Answer the metrics to a reader on this machine, or to one that bears their token."""
+    parts, desk = call.gateway.parts, call.gateway.desk
+    # Behind a proxy everybody may look as if they were on this machine.
+    host = call.request.client.host if call.request.client and not parts.settings.proxies else ""
+    if not reader_permitted(host, call.request.headers, parts.settings.metrics_token):
         raise Refusal(GatewayCode.UNAUTHENTICATED)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address is of this very machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    beats, facts = (desk.watch.beats, desk.watch.facts()) if desk else ({}, FACTS_NONE)
+    page = page_render(metrics_samples({**beats, **call.gateway.beat}, facts, parts.meters))
+    return Response(page, media_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
 async def errors_show(call: Call) -> Response:
     """Answer the whole table of errors."""
+    call.query()
     return json_answer(call, {"items": errors_published(), "next_cursor": None})
 
 
@@ -85,11 +71,18 @@ async def not_found(request: Request, _error: Exception) -> Response:
 
 
 async def method_not_allowed(request: Request, _error: Exception) -> Response:
-    """Answer a method that the address does not know."""
-    return _refused(request, GatewayCode.METHOD_NOT_ALLOWED)
+    """Answer a method that the address does not know, with those that it knows."""
+    answer = _refused(request, GatewayCode.METHOD_NOT_ALLOWED)
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    known = {method for route in routes if route.path_regex.match(request.url.path) for method in route.methods or ()}
+    answer.headers["Allow"] = ", ".join(sorted(known))
+    return answer
 
 
 def _refused(request: Request, code: GatewayCode) -> Response:
     """Return a refusal outside every route."""
     gateway = request.app.state.gateway
-    return refuse(Call(gateway, request, request_id_fresh(gateway.parts.now_us())), Refusal(code))
+    call = Call(gateway, request, request_id_fresh(gateway.parts.now_us()))
+    answer = refuse(call, Refusal(code))
+    gateway.parts.meters.http(ROUTE_NONE, answer.status_code, gateway.parts.monotonic_s() - call.began_s)
+    return answer

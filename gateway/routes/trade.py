@@ -5,11 +5,10 @@ from typing import Any
 from starlette.responses import Response
 
 from gateway import schemas
-from gateway.answers import outcome_answer
-from gateway.calls import Call, Handler
+from gateway.answers import outcome_reply
+from gateway.calls import Call, Handler, json_answer
 from gateway.errors import Refusal
-from gateway.identity import request_id_fresh, request_id_of_order
-from gateway.instructions import Instruction
+from gateway.orders import Wish, instruction_of
 from gateway.schemas import Operation
 from shared.codes import ResultCode
 
@@ -87,11 +86,19 @@ async def amend(call: Call, named: dict[str, Any]) -> Response:
 
 async def send(call: Call, operation: Operation, body: dict[str, Any]) -> Response:
     """Return the answer to one operation of the account that the caller acts for."""
-    ts_us = call.ts_us()
-    key = call.key()
-    fields = schemas.operation_read(operation, body)
-    name = fields.get("client_order_id") if operation.op in schemas.OPS_NAMED else None
-    request_id = key or (request_id_of_order(operation.op, name) if name else request_id_fresh(ts_us))
-    call.request_id = request_id
-    instruction = Instruction(call.account_id, request_id, operation.op, ts_us, fields)
-    return outcome_answer(call, instruction, await call.desk.room.send(instruction))
+    wish = Wish(
+        operation,
+        body,
+        call.account_id,
+        call.caller.account_id,
+        call.ts_us(),
+        call.key(),
+        call.request_id_own,
+        began_s=call.began_s,
+    )
+    instruction = instruction_of(wish)
+    call.request_id = instruction.request_id
+    outcome = await call.desk.room.send(instruction)
+    call.answered_s = outcome.answered_s
+    reply = outcome_reply(instruction, outcome, wish.account_own)
+    return json_answer(call, reply.body, reply.status, **reply.headers)
