@@ -13,11 +13,11 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from gateway.auth import session_issue
 from gateway.identity import request_id_fresh
 from gateway.instructions import Instruction
 from gateway.schemas import ACCOUNT_OPEN
-from gateway.secret import SecretError, Secrets, secrets_read
+from gateway.sign_in.auth import session_issue
+from gateway.sign_in.secret import SecretError, Secrets, secrets_read
 from gateway.tail import events_read
 from scripts import ready
 from scripts.cli import data_option

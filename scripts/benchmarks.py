@@ -1,11 +1,12 @@
 """
-What core, snapshot and recovery cost: `scripts/bench core|snapshot|recovery`; fixed seeds, one JSON line for a history.
+What core, snapshot, recovery and gateway cost: `scripts/bench core|snapshot|recovery|gateway`; one JSON line each.
 
 Question of `core`: does a tick that fires nothing cost the same whatever rests, what do opens and closes cost, and
 orders upon a book, and cross accounts in a fall; with `--peers`, what do other engines make of the same streams in the
 same run?
 Question of `snapshot`: how long does the hot thread stand still, and how soon is the state durable?
 Question of `recovery`: how soon has a restarted engine applied a long tail?
+Question of `gateway`: how long does an order take to its answer, beside what bare HTTP and bare Redis take?
 """
 
 import json
@@ -171,3 +172,15 @@ def recovery(entries: int, positions: int, instructions: int, repeats: int) -> N
 
     figures, table = measure(entries, positions, instructions, repeats, console)
     report("recovery", [table], figures)
+
+
+@bench.command()
+@click.option("--clients", default="1,50,200", show_default=True, help="Clients that send back to back, one load each.")
+@click.option("--rate", default=200.0, show_default=True, help="Orders a second in all of the load at a pace.")
+@click.option("--seconds", default=10.0, show_default=True, help="Of each load.")
+def gateway(clients: str, rate: float, seconds: float) -> None:
+    """Orders through a whole venue over HTTP and WebSocket, stage by stage, beside the floor of the same run."""
+    from scripts.bench_gateway import Plan, measure
+
+    figures, tables = measure(Plan([int(each) for each in clients.split(",")], rate, seconds), console)
+    report("gateway", tables, figures)

@@ -13,6 +13,7 @@ from scripts import plan, ready
 COMMANDS = {
     "run": ("scripts.cli:run_command", "Start a whole venue on this machine."),
     "doctor": ("scripts.doctor:doctor", "Check every prerequisite and every running part."),
+    "top": ("scripts.top:top", "A live view of a running venue in the terminal."),
     "feed": ("scripts.cli:feed", "Steer the simulated or recorded feed."),
     "account": ("scripts.accounts:account", "Open accounts for tests and operators."),
     "snapshot": ("scripts.snapshot:snapshot", "Look into any moment of a venue; never writes."),

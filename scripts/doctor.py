@@ -230,8 +230,9 @@ def process_checks(streams: Streams, keys: Keys) -> Iterator[Check]:
     alive = bool(after) and after.get("counter") != before.get("counter")
     words = f"{after.get('who', 'nobody')} at entry {after.get('seq', 0)}, rules {after.get('rules', '?')}"
     yield judged("leader", alive, words, "no engine leads: see logs/engine.log")
+    beats = streams.heartbeats_read(keys)
     for name in PROCESSES:
-        beat = streams.get_json(keys.process(name))
+        beat = beats.get(name) or next((beats[each] for each in beats if each.startswith(f"{name}:")), None)
         words = "no sign of life" if beat is None else f"pid {beat.get('pid')}, lag {beat.get('lag', 0)}"
         yield judged(name, beat is not None, words, f"see logs/{name}.log")
 

@@ -115,6 +115,21 @@ def command(module: str) -> list[str]:
     return [sys.executable, "-m", module]
 
 
+def command_metered(module: str, port: int) -> list[str]:
+    """Return the command of one of our own processes that serves its metrics on a port."""
+    return [*command(module), "--metrics-port", str(port)]
+
+
+def port_any(taken: set[int]) -> int:
+    """Return a free port that is not among those given out already; who finds it taken after all does without."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port
+
+
 def simulator_command(options: Options, port_file: Path, port: int) -> list[str]:
     """Return the command of the local Backpack; speed is written as a person would."""
     words = command("poller.simulator")
@@ -157,10 +172,17 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+def mail_leaves() -> bool:
+    """Return whether sign-in links go out by mail: then none is made for the console, which nobody would receive."""
+    return os.environ.get("TIDEMARK_MAIL", "").strip() not in ("", "console")
+
+
 def welcome(options: Options, ready: Ready, seconds: float) -> list[str]:
     """Return the lines that greet the user when the venue takes instructions."""
     link = ready.sign_in_url or "(no link could be made: see logs/gateway.log)"
     lines = ["", f"Ready after {seconds:.1f} s. Sign in, once, within 15 minutes:", "", f"  {link}", ""]
+    if mail_leaves():
+        lines = ["", f"Ready after {seconds:.1f} s at {options.url}. Sign-in links go out by mail.", ""]
     if options.feed == "simulated":
         lines.append("THE PRICES ARE SIMULATED. Real ones: --feed live, or a recording: --feed FILE")
     if options.hold:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,9 @@ from pathlib import Path
 
 from scripts import embedded, privileges
 
-LOG_BYTES_MAX = 8_000_000
+LOG_BYTES_MAX = 8_000_000  # of a log that a process begins with
+LOG_BYTES_WRITTEN_MAX = 32_000_000  # of one that it is writing
+COPY_BYTES = 1 << 20
 LOGS_KEPT = 3
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
@@ -157,12 +160,39 @@ def prepare_process() -> Callable[[], None]:
     return prepare
 
 
-def log_rotate(path: Path) -> None:
-    """Set a log aside that has grown large, and keep the last few."""
-    if not path.exists() or path.stat().st_size < LOG_BYTES_MAX:
-        return
+def log_rotate(path: Path, bytes_max: int = LOG_BYTES_MAX) -> None:
+    """Set a log aside that has grown large, before a process begins to write to it, and keep the last few."""
+    if path.exists() and path.stat().st_size >= bytes_max:
+        logs_shift(path)
+        path.replace(path.with_name(f"{path.name}.1"))
+
+
+def log_cut(path: Path, bytes_max: int = LOG_BYTES_WRITTEN_MAX) -> bool:
+    """
+    Return whether a large log was set aside while its process writes on.
+
+    The process keeps its file, which is emptied: it appends, so its next line stands at the beginning. What it writes
+    between our last read and that moment is lost, a few lines at most; what matters of an instruction is in the audit.
+    """
+    copy = path.with_name(f".{path.name}.copy")
+    try:
+        if path.stat().st_size < bytes_max:
+            return False
+        with path.open("rb") as source, os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
+            shutil.copyfileobj(source, target, COPY_BYTES)
+        logs_shift(path)
+        copy.replace(path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+    except OSError:
+        with contextlib.suppress(OSError):
+            copy.unlink()
+        return False  # a full disk, most likely: the log stays as it is
+    return True
+
+
+def logs_shift(path: Path) -> None:
+    """Make room for another log that is set aside."""
     for number in range(LOGS_KEPT - 1, 0, -1):
         older = path.with_name(f"{path.name}.{number}")
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    path.replace(path.with_name(f"{path.name}.1"))

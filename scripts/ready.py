@@ -26,6 +26,7 @@ class Ready:
     feed: str = ""
     supervisor: int = 0
     pids: dict[str, int] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, str] = dataclasses.field(default_factory=dict)  # where each process shows them
 
 
 def ready_write(path: Path, ready: Ready) -> None:
@@ -35,6 +36,17 @@ def ready_write(path: Path, ready: Ready) -> None:
     with os.fdopen(descriptor, "w") as target:
         json.dump(dataclasses.asdict(ready), target, indent=2)
         target.write("\n")
+    fresh.replace(path)
+
+
+def targets_write(path: Path, ready: Ready) -> None:
+    """Replace the file in which Prometheus looks for the pages of this venue's processes (deploy/prometheus.yml)."""
+    targets = [
+        {"targets": [urllib.parse.urlsplit(url).netloc], "labels": {"instance": name}}
+        for name, url in ready.metrics.items()
+    ]
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(targets, indent=2) + "\n")
     fresh.replace(path)
 
 

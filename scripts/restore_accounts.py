@@ -1,9 +1,9 @@
 """
 Who may act for an account after a restoration: an account that was lost is nobody's, and its number is given out again.
 
-A token or a sign-in that names such a number would act for whoever gets it next. So sessions beyond the accounts that
-certainly are those of before are revoked, and people beyond them are parted from theirs: signing in asks the venue
-again, which gives each owner their own.
+A token or a key that names such a number would act for whoever gets it next. So sessions and keys beyond the accounts
+that certainly are those of before are revoked, and people beyond them are parted from theirs: signing in asks the
+venue, which gives each owner their own.
 """
 
 from engine import core
@@ -12,6 +12,7 @@ from scripts.restore_replay import machine_at, outputs_derive
 from shared.database import Statements
 
 SESSIONS_REVOKE = "UPDATE sessions SET revoked_us = $3 WHERE venue = $1 AND account_id > $2 AND revoked_us IS NULL"
+KEYS_REVOKE = "UPDATE api_keys SET revoked_us = $3 WHERE venue = $1 AND account_id > $2 AND revoked_us IS NULL"
 USERS_PART = "UPDATE users SET account_id = NULL WHERE venue = $1 AND account_id > $2"
 
 
@@ -34,6 +35,7 @@ def account_kept(plan: Plan) -> int:
 
 
 async def sessions_end(statements: Statements, venue: str, account_id: int, time_us: int) -> int:
-    """Revoke every session and part every person beyond an account; return how many sessions that were."""
+    """Revoke every session and key and part every person beyond an account; return how many sessions that were."""
     await statements.execute(USERS_PART, venue, account_id)
+    await statements.execute(KEYS_REVOKE, venue, account_id, time_us)
     return await statements.execute(SESSIONS_REVOKE, venue, account_id, time_us)

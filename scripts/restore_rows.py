@@ -23,7 +23,8 @@ from shared.stream_keys import event_id, fields_digest, log_digest, seq_chunk_of
 from shared.streams import Streams
 
 HISTORY = (
-    "closed_orders", "closed_positions", "fills", "funding", "liquidations", "ledger", "candles", "persister_rejects",
+    "closed_orders", "closed_positions", "fills", "funding", "liquidations", "ledger", "candles", "trades",
+    "funding_rates", "persister_rejects",
 )  # fmt: skip
 RESTORING = "SET LOCAL tidemark.restoring = 'on'"
 CURSOR_SET = "UPDATE persister_cursor SET seq = $2, chunk = $3, digest = $4 WHERE venue = $1"
@@ -53,6 +54,8 @@ class Changed(NamedTuple):
 def rows_restore(streams: Streams, store: RowStore, plan: Plan, time_us: int) -> Changed:
     """Bring Postgres in line with the restored streams, in one transaction; return what that took."""
     kept = account_kept(plan)
+    # In Redis too: a Postgres that is away, or is brought back from before, must not let them pass again.
+    streams.converse(stream_surgery.accounts_kept_note(plan.survey.keys, kept, time_us))
     return store.call(lambda database: rows_change(database, streams, plan, time_us, kept))
 
 

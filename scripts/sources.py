@@ -53,6 +53,8 @@ class Quiet:
     def info(self, event: str, **fields: Any) -> None:
         """Say nothing."""
 
+    debug = info
+
     def warning(self, event: str, **fields: Any) -> None:
         """Say what was passed over."""
         words = ", ".join(f"{name} {value}" for name, value in fields.items())

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from scripts import embedded, engines, kernels, plan, privileges
 from scripts.console import Console, LogWatcher
-from scripts.processes import LASTING_ADVICE, Child
+from scripts.processes import LASTING_ADVICE, Child, log_cut
 from scripts.ready import (
     Ready,
     http_call,
     ready_write,
     redis_call,
     sign_in_link,
+    targets_write,
     trading_possible,
 )
 from scripts.servers import SERVER_PATIENCE_S, Servers, together
@@ -31,6 +32,7 @@ STOP_FIRST = ("gateway", "persister")  # then the engines
 STOP_LAST = ("poller", "simulator", "redis", "postgres")
 ENGINES_MAX = 3
 LOOK_S = 0.25
+TARGETS_FILE = "metrics-targets.json"
 MIGRATED_STAMP = "tidemark.migrated"
 WAITING_SAID_S = 10.0
 TRADING_PATIENCE_S = 4.0
@@ -55,6 +57,7 @@ class Supervisor:
         self.ready = Ready(data_dir=str(self.data_dir), feed=options.feed_source, supervisor=os.getpid())
         self.stop_asked = asyncio.Event()
         self.sockets: Path | None = None
+        self.metrics_ports: set[int] = set()
         self.started_s = time.monotonic()
 
     # ---- the whole life ----------------------------------------------------------------------------------------------
@@ -100,6 +103,8 @@ class Supervisor:
             await asyncio.sleep(LOOK_S)
             self.reap()
             self.watcher.look([name for name in self.children if name not in ("redis", "postgres")])
+            for child in self.children.values():
+                log_cut(child.log)
 
     # ---- starting ----------------------------------------------------------------------------------------------------
 
@@ -113,21 +118,23 @@ class Supervisor:
         self.ready.database_url = os.environ.get("DATABASE_URL") or embedded.database_url(self.sockets)
         if kernels.compiled() and self.migrated():
             # Nothing is new: the engine, the slowest to import, waits for the servers better than we do.
-            self.child_start("engine", plan.command("engine"))
+            self.process_start("engine", "engine")
         compiled = asyncio.ensure_future(kernels.compile_once(self.console, self.logs, self.children))
         servers = Servers(self.data_dir, self.sockets, self.console, self.watcher, self.held_patience_s)
         try:
             await together(servers.start(self.server_start), self.feed_start())
             if not self.migrated():
                 await self.migrate()
-            for name in ("poller", "persister", "gateway"):
-                self.child_start(name, plan.command(name))
+            for name in ("poller", "persister"):
+                self.process_start(name, name)
+            self.ready.metrics["gateway"] = f"{self.options.url}/metrics"
+            self.child_start("gateway", plan.command("gateway"))
             await compiled
         finally:
             compiled.cancel()
         for name in engines.names(self.options.engines):
             if name not in self.children:
-                self.child_start(name, plan.command("engine"))
+                self.process_start(name, "engine")
         await self.open_doors()
 
     def server_start(self, server: embedded.Server) -> Child:
@@ -175,6 +182,13 @@ class Supervisor:
         if not os.environ.get("DATABASE_URL"):
             (embedded.postgres_data(self.data_dir) / MIGRATED_STAMP).write_text(plan.migrations_digest())
 
+    def process_start(self, name: str, module: str) -> Child:
+        """Start one of our own processes that shows its metrics on a port of its own."""
+        port = plan.port_any(self.metrics_ports)
+        self.metrics_ports.add(port)
+        self.ready.metrics[name] = f"http://{plan.HOST}:{port}/metrics"
+        return self.child_start(name, plan.command_metered(module, port))
+
     def child_start(self, name: str, command: list[str], server: embedded.Server | None = None) -> Child:
         """Start one part of the venue and keep it running from now on."""
         environment = None if server else plan.environment(self.options, self.ready)
@@ -207,6 +221,7 @@ class Supervisor:
     def ready_save(self) -> None:
         """Replace the ready file here and where the user wants it."""
         ready_write(self.data_dir / "ready.json", self.ready)
+        targets_write(self.data_dir / TARGETS_FILE, self.ready)
         if self.options.ready_file:
             ready_write(self.options.ready_file, self.ready)
 
@@ -230,7 +245,8 @@ class Supervisor:
         self.ready.venue = venue
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(trading_possible(self.options.url), TRADING_PATIENCE_S)
-        self.ready.sign_in_url = await sign_in_link(self.options.url, self.data_dir)
+        if not plan.mail_leaves():
+            self.ready.sign_in_url = await sign_in_link(self.options.url, self.data_dir)
         self.ready_save()
         if venue:
             count = self.options.engines
