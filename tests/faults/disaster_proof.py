@@ -16,6 +16,7 @@ from shared.codes import ACCOUNT_FIRST
 from shared.database import Database
 from shared.stream_keys import EventsEntry, Keys, follows
 from shared.streams import Streams
+from shared.wire_events import EVENTS_CHUNK
 from tests.faults.disaster_venue import Stopped, Told, tool
 
 PAGE = 1_000
@@ -25,7 +26,11 @@ TABLES = {
     "fill": ("fills", "account_id, fill_id, seq"),
     "ledger": ("ledger", "account_id, seq, chunk, index"),
     "candle": ("candles", "market, minute_ms, seq"),
+    "trade": ("trades", "market, seq, position"),
+    "funding_settled": ("funding_rates", "market, seq, position"),
 }
+# Rows named by the place of their event alone, and the kinds that they come from.
+PLACED = {"trade": ("trade",), "funding_settled": ("funding_settled", "funding_skipped")}
 NAMES = {
     "closed_order": ("account", "order_id"),
     "closed_position": ("account", "position_id"),
@@ -157,6 +162,14 @@ def rows_proven(database_url: str, venue: str, twin: Twin) -> int:
             if insert.event.body is not None
         ]
         assert found[kind] == Counter(wanted), kind
+    for kind, kinds in PLACED.items():
+        placed = [
+            (body["market"], insert.entry.seq, insert.entry.chunk * EVENTS_CHUNK + insert.event.event_index)
+            for each in kinds
+            for insert in batch.inserts[each]
+            if (body := insert.event.body) is not None
+        ]
+        assert found[kind] == Counter(placed), kind
     booked = [
         (insert.event.body["account"], insert.entry.seq, insert.entry.chunk, insert.event.event_index)
         for insert in batch.inserts["ledger"]

@@ -147,7 +147,8 @@ def compare(venue: Venue, recording: Recording, crowd: Crowd) -> dict[str, Any]:
         tip = max(tip, int(live_view["seq"]))
         log = checks.Log(log_read(streams, venue, tip), MARKET)
         events = checks.Events(events_read(streams, venue, tip))
-        state_hash, states, view = replay(log.entries, [checkpoint_seq, int(live_view["seq"]), tip])
+        stops = Stops(checkpoint_seq, int(live_view["seq"]), int(live_view["book_seq"]), tip)
+        state_hash, states, view = replay(log.entries, stops)
         claimed = dict(log.checkpoints)[checkpoint_seq]
         if state_hash != claimed:
             problems.append(f"the engine's state at {checkpoint_seq} has hash {claimed}, the replayed one {state_hash}")
@@ -232,19 +233,29 @@ def events_read(streams: Streams, venue: Venue, last_seq: int) -> list[EventsEnt
         entries += page
 
 
-def replay(entries: list[Entry], stops: list[int]) -> tuple[str, Any, dict[str, Any]]:
-    """Return the state hash at the first stop, the state at the last, and the market's view at the second."""
-    checkpoint_seq, view_seq, tip = stops
+class Stops(NamedTuple):
+    """After which entries a replay is looked at."""
+
+    checkpoint: int
+    view: int  # of the market
+    book: int  # of where its orders rest
+    tip: int
+
+
+def replay(entries: list[Entry], stops: Stops) -> tuple[str, Any, dict[str, Any]]:
+    """Return the state hash at the checkpoint, the state at the tip, and the market's view with its book at theirs."""
     machine = machine_restore(None)
-    state_hash, view = "", {}
+    state_hash, view, book = "", {}, {}
     for seq in sorted(set(stops)):
         checks.machine_advance(machine, entries, seq)
-        if seq == checkpoint_seq:
+        if seq == stops.checkpoint:
             state_hash = machine.hashes()[0]
-        if seq == view_seq:
+        if seq == stops.view:
             view = machine.market_views()[MARKET]
-    assert machine.seq == tip
-    return state_hash, machine.states, view
+        if seq == stops.book:
+            book = {"book": machine.book_levels(MARKET), "book_seq": seq}
+    assert machine.seq == stops.tip
+    return state_hash, machine.states, view | book
 
 
 def views_check(streams: Streams, venue: Venue, states: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from shared.database import Database
+from shared.wire_events import EVENTS_CHUNK
 from tests.faults.storm_checks import Events
 
 
@@ -24,6 +25,12 @@ TABLES = (
     Table("ledger", "ledger", "SELECT account_id, seq, chunk, index, data FROM ledger", ()),
     Table("candle", "candles", "SELECT market, minute_ms, seq, data FROM candles", ("market", "minute_ms")),
 )  # fmt: skip
+# Rows that are named by the place of their event alone: which kinds each table holds.
+PLACED = {
+    "liquidations": ("liquidation", "adl"),
+    "trades": ("trade",),
+    "funding_rates": ("funding_settled", "funding_skipped"),
+}
 CURSOR = "SELECT seq, chunk FROM persister_cursor WHERE venue = $1"
 REJECTS = "SELECT count(*) AS count FROM persister_rejects WHERE venue = $1"
 
@@ -49,6 +56,11 @@ async def rows_check(database_url: str, venue: str, events: Events, last_seq: in
             rows = [tuple(row.values()) for row in await database.fetch(query, venue, last_seq)]
             counts[table.table] = len(rows)
             found += differences(table, rows, events)
+        for name in PLACED:
+            query = f"SELECT seq, position, data FROM {name} WHERE venue = $1 AND seq <= $2"
+            rows = [tuple(row.values()) for row in await database.fetch(query, venue, last_seq)]
+            counts[name] = len(rows)
+            found += differences_placed(name, rows, events)
         rejects = await database.fetchrow(REJECTS, venue)
         if rejects is None or rejects["count"]:
             found.append(f"rejected rows: {rejects}")
@@ -78,3 +90,20 @@ def differences(table: Table, rows: list[tuple[Any, ...]], events: Events) -> li
     found += [f"{table.table} {key} is {stored[key]}, the event {wanted[key]}"
               for key in wanted.keys() & stored.keys() if stored[key] != wanted[key]]  # fmt: skip
     return found
+
+
+def differences_placed(name: str, rows: list[tuple[Any, ...]], events: Events) -> list[str]:
+    """Return what differs between a table's (seq, position, data) and the events of its kinds."""
+    wanted = {
+        (seq, chunk * EVENTS_CHUNK + index): event
+        for kind in PLACED[name]
+        for (seq, chunk, index), event in events.by_kind[kind]
+    }
+    stored = {row[:2]: row[2] for row in rows}
+    found = [f"{len(rows) - len(stored)} rows of {name} stand twice"] if len(rows) != len(stored) else []
+    places = sorted(wanted.keys() | stored.keys())
+    return found + [
+        f"{name} {place} is {stored.get(place)}, the event {wanted.get(place)}"
+        for place in places
+        if stored.get(place) != wanted.get(place)
+    ]

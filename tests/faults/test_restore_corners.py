@@ -11,16 +11,21 @@ from click.testing import CliRunner, Result
 
 from engine.__main__ import ProcessClock
 from engine.wiring import EXIT_AGAIN, Engine, Outside, engine_run
+from gateway.sign_in.auth import SESSION_SECONDS, Session, Sessions
+from gateway.sign_in.keys import ApiKeys, KeyHeld
+from gateway.sign_in.revocations import Revocations
+from gateway.sign_in.secret import secrets_of_text
 from scripts import cli
 from scripts.reset import refusal_make, reset_do
 from scripts.restore import nothing_to_do, plan_read, plan_text, restore_do
 from scripts.restore_plan import Plan
 from scripts.stopped import Stopped
+from shared.clock import monotonic_s
 from shared.database import Database, DatabaseDown
 from shared.refusal import EXIT_REFUSED, refusal_file_read
 from shared.settings import Settings
 from shared.stream_keys import Entry, log_id, restored_body
-from shared.streams import Streams
+from shared.streams import Streams, StreamsAsync
 from tests.faults.corner_venue import KEYS, VENUE, Corner, History, history_make, history_without
 from tests.faults.interrupted import Counter, Died, DyingStore
 from tests.persister_doubles import ListLog
@@ -30,6 +35,7 @@ LATE_ACCOUNT = 103  # opened at the entry
 OPENED_AT = 205
 HOLE = (121, 160)  # a file of the archive that was lost
 NOW_US = 1_900_000_000_000_000
+ISSUED_US = 1_500_000_000_000_000  # before any restoration that this test does
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +214,72 @@ def test_a_lost_account_is_nobodys(corner: Corner, history: History) -> None:
     users, sessions = corner.sql(people)
     assert users == [100, 101, 102, None]
     assert sessions == {100: 2, 101: 2, 102: 2}
+
+
+async def callers_put(database: Database) -> None:
+    """Lay a session, by token, and a key of each account into Postgres, as they were before the restoration."""
+    for account in range(100, LATE_ACCOUNT + 1):
+        values = (uuid.UUID(int=account), VENUE, account, ISSUED_US, ISSUED_US + SESSION_SECONDS * 1_000_000)
+        await database.execute("INSERT INTO sessions (jti, venue, account_id, created_us, expires_us)"
+                               " VALUES ($1, $2, $3, $4, $5)", *values)  # fmt: skip
+        await database.execute("INSERT INTO api_keys (key_id, venue, account_id, public_key, scopes, created_us,"
+                               " expires_us) VALUES ($1, $2, $3, $4, 'read', $5, $6)",
+                               str(account), VENUE, account, bytes(32), *values[3:])  # fmt: skip
+
+
+def callers_held(corner: Corner, now_us: int) -> tuple[list[int], list[int]]:
+    """Return the accounts whose session holds at a gateway that has just begun, and those whose key does."""
+
+    async def look(database: Database) -> tuple[list[int], list[int]]:
+        streams = StreamsAsync(corner.redis_url)
+        secrets = secrets_of_text("5e" * 32, VENUE)
+        marks = Revocations(streams, KEYS, lambda: now_us, ListLog())
+        about = (secrets, VENUE, database, marks, lambda: now_us, monotonic_s)
+        sessions, keys = Sessions(*about), ApiKeys(*about)
+        ends_us = ISSUED_US + SESSION_SECONDS * 1_000_000
+        try:
+            accounts = range(100, LATE_ACCOUNT + 1)
+            by_session = [each for each in accounts if await sessions.holds(session_of(each, ends_us))]
+            read = frozenset({"read"})
+            by_key = [each for each in accounts if await keys.holds(KeyHeld(each, str(each), ends_us, read))]
+        finally:
+            await streams.close()
+        return by_session, by_key
+
+    return corner.sql(look)  # type: ignore[no-any-return]
+
+
+def session_of(account_id: int, ends_us: int) -> Session:
+    """Return the session that was laid into Postgres for an account."""
+    return Session(account_id, str(uuid.UUID(int=account_id)), ends_us)
+
+
+async def older(database: Database) -> None:
+    """Bring back what Postgres said before the restoration."""
+    await database.execute("UPDATE sessions SET revoked_us = NULL")
+    await database.execute("UPDATE api_keys SET revoked_us = NULL")
+
+
+async def silent(database: Database) -> None:
+    """Have Postgres refuse every question about sessions and keys."""
+    await database.execute("ALTER TABLE sessions RENAME TO sessions_away")
+    await database.execute("ALTER TABLE api_keys RENAME TO api_keys_away")
+
+
+def test_a_lost_account_is_nobodys_for_an_older_postgres_too(corner: Corner, history: History) -> None:
+    """A Postgres of before the restoration, or one that is silent, lets nobody act for a number that was given anew."""
+    corner.streams_put(history.to(180))
+    corner.snapshots_put(history, 160, LAST)
+    corner.rows_put(history, LAST)
+    corner.sql(callers_put)
+    now_us = ISSUED_US + 3_600_000_000
+    assert callers_held(corner, now_us) == ([100, 101, 102, 103], [100, 101, 102, 103])
+    assert restored(corner.stopped()).lost == (181, LAST)
+    assert callers_held(corner, now_us) == ([100, 101, 102], [100, 101, 102])
+    corner.sql(older)
+    assert callers_held(corner, now_us) == ([100, 101, 102], [100, 101, 102])
+    corner.sql(silent)
+    assert callers_held(corner, now_us)[0] == [100, 101, 102]
 
 
 def engine_of(corner: Corner, connect: Any) -> Engine:

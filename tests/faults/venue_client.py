@@ -113,6 +113,22 @@ class Venue:
         timeout_s: float = HTTP_TIMEOUT_S,
     ) -> Answer:
         """Return the answer to one request; bytes are sent as they are, anything else as JSON."""
+        answer, content = self.call_raw(method, path, body, trader, headers, timeout_s)
+        value: Any = {}
+        with contextlib.suppress(ValueError):
+            value = json.loads(content)
+        return answer._replace(body=value if isinstance(value, dict) else {})
+
+    def call_raw(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        trader: Trader | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = HTTP_TIMEOUT_S,
+    ) -> tuple[Answer, bytes]:
+        """Return the answer to one request, its body apart and unread."""
         sent = dict(headers or {})
         if trader is not None:
             sent["Authorization"] = f"Bearer {trader.token}"
@@ -127,11 +143,8 @@ class Venue:
             content = answer.read()
         finally:
             connection.close()
-        value: Any = {}
-        with contextlib.suppress(ValueError):
-            value = json.loads(content)
         names = {name.lower(): text for name, text in answer.getheaders()}
-        return Answer(answer.status, value if isinstance(value, dict) else {}, names, time.monotonic() - begin_s)
+        return Answer(answer.status, {}, names, time.monotonic() - begin_s), content
 
     def is_ready(self) -> bool:
         """Return whether /ready answers 200."""
