@@ -125,6 +125,9 @@ class ToyMachine:
     def market_views(self) -> dict[str, dict[str, str]]:
         return {"TOY": {"total": str(self.state["total"]), "seq": str(self.seq)}}
 
+    def book_levels(self, _market: str) -> dict[str, list[Any]]:
+        return {"bids": [], "asks": []}
+
 
 def toy_hashes(content: bytes) -> tuple[str, str]:
     """Return both hashes of a toy state."""

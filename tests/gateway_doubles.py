@@ -1,16 +1,18 @@
 """Stand-ins for what a gateway talks to: streams, a scripted engine, a database, clocks; given by argument."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from gateway.secret import Secrets, secrets_of_text
+from gateway.sign_in.secret import Secrets, secrets_of_text
 from persister.views import changes_of, outcome_replaces
 from shared.settings import Settings, settings_read
+from shared.stream_keys import seq_chunk_of_event_id
 from shared.streams import Appended, AppendStatus, Entry, EventsEntry, Keys, StreamsDown, event_id
+from tests import gateway_images as images
 
 VENUE = "k3v9testxx"
 SECRET = "5e" * 32
@@ -167,14 +169,12 @@ class EngineToy:
         """Return an order that is filled at once."""
         self.number += 1
         ids = {"order_id": self.number, "position_id": self.number}
-        who = {"account": command["account"], "market": MARKET}
-        fill = {"e": "fill", **who, **ids, "fill_id": self.number, "side": "buy", "maker": False, "price": "60000.0"}
-        position = {"e": "position_changed", **who, "position_id": self.number, "kind": "ticket", "qty": "0.00100"}
+        account = command["account"]
         return [
             response | {"result": "OK"} | ids,
-            fill | {"qty": "0.00100", "fee": "0.030000", "pnl_realised": "0.000000"},
-            position | {"leverage": 10, "price_entry": "60000.0", "cost": "60.000000", "margin": "6.000000"},
-            money(command["account"], "4993.970000"),
+            images.fill(account, MARKET, self.number),
+            images.position_changed(account, MARKET, self.number),
+            money(account, "4993.970000"),
             {"e": "trade", "market": MARKET, "price": "60000.0", "qty": "0.00100", "side": "buy"},
             {"e": "fill", "account": 99_999, "market": MARKET, "order_id": 7},
         ]
@@ -202,6 +202,7 @@ class FakeStreams:
         self.down = False
         self.silent = False  # appends are taken, but nobody applies them
         self.applied = asyncio.Event()
+        self.announced: asyncio.Queue[bytes] = asyncio.Queue()  # names of markets whose view changed
         self.impatient = False  # reads return empty-handed at once
         self.counter = 0
         self.losses = 0
@@ -209,7 +210,7 @@ class FakeStreams:
         self.venue_name: str | None = VENUE
         self.beats: dict[str, dict[str, Any]] = {}
         self.entry_add([(b"ts", b"1"), (b"genesis", orjson.dumps(GENESIS))])
-        self.publish(1, [{"e": "market_changed", **GENESIS["markets"][0], "state": "open"}])  # type: ignore[index]
+        self.publish(1, [images.market_changed(MARKET)])
 
     def entry_add(self, fields: list[tuple[bytes, bytes]]) -> int:
         """Put one entry at the end of the log and return its seq."""
@@ -326,6 +327,11 @@ class FakeStreams:
             elif command[0] == "HGETALL":
                 pairs = self.hashes.get(command[1], {}).items()
                 reply = [part for name, value in pairs for part in (name.encode(), value)]
+            elif command[0] == "XREVRANGE":
+                reply = self._newest_beyond(command[3])
+            elif command[0] == "SET":
+                self.values[command[1]] = command[2]
+                reply = b"OK"
             elif command[0] == "EXISTS":
                 reply = int(command[1] in self.hashes or command[1] in self.values)
             else:
@@ -334,6 +340,17 @@ class FakeStreams:
             replies.append(reply)
             queued.append(reply)
         return replies
+
+    def _newest_beyond(self, after: bytes) -> list[list[Any]]:
+        """Return the newest events entry as the server does, nothing when it is not beyond an id."""
+        beyond = [entry for entry in self.events[-1:] if (entry.seq, entry.chunk) > seq_chunk_of_event_id(after[1:])]
+        return [[event_id(entry.seq, entry.chunk), []] for entry in beyond]
+
+    async def listen(self, *_channels: str) -> AsyncGenerator[tuple[str, bytes], None]:
+        """Yield the names of markets whose view is said to have changed."""
+        while True:
+            self._check()
+            yield "markets", await self.announced.get()
 
     async def restores(self, _keys: Keys) -> int:
         """Return how often the log was restored."""

@@ -8,13 +8,16 @@ from typing import Any
 
 import httpx2
 
-from gateway import auth, history, links, readiness
+from gateway import candles, history, readiness
 from gateway.app import app_build
 from gateway.desk import Desk, Gateway, Parts
 from gateway.limits import Limits
 from gateway.mail import MailFolder
+from gateway.sign_in import auth, keys, links
 from shared.database import DatabaseDown
 from shared.refusal import REFUSAL_SELECT
+from tests import history_statements
+from tests.documented import HOOKS
 from tests.gateway_doubles import VENUE, Clock, EngineToy, FakeStreams, Log, eventually, secrets, settings_of
 
 
@@ -26,8 +29,8 @@ class FakeDatabase:
         self.users: dict[Any, dict[str, Any]] = {}
         self.links: dict[bytes, dict[str, Any]] = {}
         self.sessions: dict[Any, dict[str, Any]] = {}
-        self.closed: list[dict[str, Any]] = []
-        self.liquidations: list[dict[str, Any]] = []
+        self.api_keys = KeysTable()
+        self.history: dict[str, list[dict[str, Any]]] = {}  # rows by table
         self.history_seq = 0
         self.refused: dict[str, Any] | None = None
         self.down = False
@@ -52,25 +55,24 @@ class FakeDatabase:
             self.links = {key: row for key, row in self.links.items() if row["user_id"] != arguments[0]}
         elif query == links.LINK_INSERT:
             self.links[arguments[0]] = {"user_id": arguments[1], "purpose": arguments[2], "expires_us": arguments[4]}
-        elif query == auth.SESSION_REVOKE:
-            self.sessions[arguments[0]]["revoked_us"] = arguments[2]
-        else:
+        elif not self.api_keys.execute(query, arguments):
             raise AssertionError(query)
         return 1
 
     async def fetch(self, query: str, *arguments: Any) -> list[dict[str, Any]]:
-        """Return closed orders, or a market's liquidations."""
+        """Return rows of history, sessions, keys."""
         self._check()
-        if query == history.LIQUIDATIONS_SELECT:
-            _venue, market, seq, position, limit = arguments
-            rows = [row for row in self.liquidations if row["data"]["market"] == market]
-        else:
-            assert query == history.ORDERS_SELECT
-            _venue, account_id, market, seq, position, limit = arguments
-            rows = [row for row in self.closed if row["account_id"] == account_id and market in (None, row["market"])]
-        if seq is not None:
-            rows = [row for row in rows if (row["seq"], row["position"]) < (seq, position)]
-        return sorted(rows, key=lambda row: (row["seq"], row["position"]), reverse=True)[:limit]
+        if query == auth.SESSIONS_SELECT:
+            return self._sessions_live(*arguments)
+        if query == keys.KEYS_SELECT:
+            return self.api_keys.live(*arguments)
+        found = history_statements.answer(self.history_rows, query, arguments)
+        assert found is not None, query
+        return found
+
+    def history_rows(self, table: str) -> list[dict[str, Any]]:
+        """Return the rows of one history."""
+        return self.history.setdefault(table, [])
 
     async def fetchrow(self, query: str, *arguments: Any) -> dict[str, Any] | None:
         """Return the row of one of the known statements."""
@@ -87,11 +89,18 @@ class FakeDatabase:
         if query == links.LINK_CONSUME:
             return self._consume(*arguments)
         if query == auth.SESSION_SELECT:
-            return self.sessions.get(arguments[0])
+            return copied(self.sessions.get(arguments[0]))
+        if query == auth.SESSION_REVOKE:
+            return self._session_revoke(*arguments)
+        if query in (keys.KEY_SELECT, keys.KEY_REVOKE):
+            return self.api_keys.fetchrow(query, arguments)
         if query in (history.CURSOR_SELECT, readiness.CURSOR_SELECT):
             return {"seq": self.history_seq}
         if query == REFUSAL_SELECT:
             return self.refused
+        if query == candles.NEWEST_SELECT:
+            found = history_statements.answer(self.history_rows, query, arguments)
+            return found[0] if found else None
         assert query == readiness.SNAPSHOT_SELECT, query
         return {"age_s": 1.0}
 
@@ -108,8 +117,68 @@ class FakeDatabase:
         del self.links[token_hash]
         self.users[link["user_id"]]["account_id"] = account_id
         jti = rest[1]
-        self.sessions[jti] = {"account_id": account_id, "expires_us": rest[2], "revoked_us": None}
+        row = {"jti": jti, "account_id": account_id, "created_us": now_us, "expires_us": rest[2], "label": rest[3]}
+        self.sessions[jti] = row | {"revoked_us": None}
         return {"jti": jti}
+
+    def _sessions_live(self, _venue: str, account_id: int, now_us: int, limit: int) -> list[dict[str, Any]]:
+        """Return the live sessions of an account, the newest first."""
+        rows = [row for row in self.sessions.values() if row["account_id"] == account_id and live(row, now_us)]
+        return sorted(rows, key=lambda row: (-row["created_us"], row["jti"]))[:limit]
+
+    def _session_revoke(self, jti: Any, _venue: str, account_id: int, now_us: int) -> dict[str, Any] | None:
+        """End a live session of an account."""
+        row = self.sessions.get(jti)
+        if row is None or row["account_id"] != account_id or not live(row, now_us):
+            return None
+        row["revoked_us"] = now_us
+        return row
+
+
+def copied(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a row as an answer: what happens to the table later does not change it."""
+    return None if row is None else dict(row)
+
+
+def live(row: dict[str, Any], now_us: int) -> bool:
+    """Return whether a session or key is neither ended nor expired."""
+    return row["revoked_us"] is None and row["expires_us"] > now_us
+
+
+class KeysTable:
+    """The table of keys, in memory, by the very statements that are used."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def execute(self, query: str, arguments: tuple[Any, ...]) -> bool:
+        """Run one of the known statements; False when it is none."""
+        if query == keys.KEY_INSERT:
+            names = ("key_id", "venue", "account_id", "public_key", "scopes", "label", "created_us", "expires_us")
+            row = dict(zip(names, arguments, strict=True))
+            self.rows[row["key_id"]] = row | {"revoked_us": None, "rotated_to": None}
+        elif query == keys.KEY_ROTATED:
+            self.rows[arguments[0]] |= {"rotated_to": arguments[2], "expires_us": arguments[3]}
+        else:
+            return query == keys.KEYS_LOCK
+        return True
+
+    def live(self, _venue: str, account_id: int, now_us: int) -> list[dict[str, Any]]:
+        """Return the live keys of an account, the newest first."""
+        rows = [row for row in self.rows.values() if row["account_id"] == account_id and live(row, now_us)]
+        return sorted(rows, key=lambda row: (-row["created_us"], row["key_id"]))
+
+    def fetchrow(self, query: str, arguments: tuple[Any, ...]) -> dict[str, Any] | None:
+        """Return the row of a key, ended first where that is asked."""
+        row = self.rows.get(arguments[0])
+        if query == keys.KEY_SELECT:
+            return copied(row)
+        _key_id, _venue, account_id, now_us = arguments
+        if row is None or row["account_id"] != account_id or not live(row, now_us):
+            return None
+        row["revoked_us"] = now_us
+        return row
 
 
 class House:
@@ -138,7 +207,9 @@ class House:
         self.desk = Desk(parts, VENUE, secrets())
         self.app = app_build(self.gateway)
         self.client = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.app, raise_app_exceptions=False), base_url="http://127.0.0.1:8080"
+            transport=httpx2.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://127.0.0.1:8080",
+            event_hooks=HOOKS,
         )
 
     def monotonic_s(self) -> float:

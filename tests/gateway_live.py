@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from persister.views import ViewReader
 from shared import clock
 from shared.database import Database
 from shared.streams import Keys, StreamsAsync, StreamsError, event_id
+from tests.documented import HOOKS
 from tests.gateway_doubles import GENESIS, MARKET, VENUE, EngineToy, Log, events_entry, eventually, secrets, settings_of
+from tests.gateway_images import market_changed
 
 HEARTBEAT_S = 0.1
 TICKER = {
@@ -47,7 +50,7 @@ class LiveVenue:
     async def found(self) -> None:
         """Found the venue: genesis, its events, the pointer."""
         await self.streams.genesis(self.keys, [(b"ts", b"%d" % clock.now_us()), (b"genesis", orjson.dumps(GENESIS))])
-        await self.publish(1, [{"e": "market_changed", **GENESIS["markets"][0], "state": "open"}], create=True)  # type: ignore[index]
+        await self.publish(1, [market_changed(MARKET)], create=True)
         await self.streams.venue_set(VENUE)
         await self.streams.view_markets_write(self.keys, {MARKET: TICKER})
         views = ViewReader(self.streams_views, self.keys, Log(), clock.monotonic_s)
@@ -117,7 +120,9 @@ class LiveGateway:
         self.desk = Desk(self.parts, VENUE, secrets())
         self.gateway = Gateway(self.parts, Limits(1_000, clock.monotonic_s), self.desk)
         transport = httpx2.ASGITransport(app_build(self.gateway), raise_app_exceptions=False)
-        self.client = httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080", timeout=20)
+        self.client = httpx2.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8080", timeout=20, event_hooks=HOOKS
+        )
 
     async def __aenter__(self) -> "LiveGateway":
         """Open the desk and show life."""
@@ -163,3 +168,18 @@ class LiveGateway:
         assert answer.status_code == 200, answer.text
         self.client.cookies.clear()
         return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+
+@contextlib.asynccontextmanager
+async def house(tmp_path: Path, redis_url: str, database_url: str) -> AsyncIterator[tuple[LiveVenue, LiveGateway]]:
+    """Yield a founded venue and a ready gateway that outlives all others."""
+    database = await Database.connect(database_url, timeout_s=2.0)
+    venue = LiveVenue(redis_url)
+    await venue.found()
+    try:
+        async with LiveGateway(tmp_path, redis_url, database) as gateway:
+            await gateway.ready()
+            yield venue, gateway
+    finally:
+        await venue.stop()
+        await database.close()

@@ -120,6 +120,24 @@ def funding(account: int, position_id: int, due_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def trade(price: str) -> dict[str, Any]:
+    """Return a trade, with no account."""
+    return {"e": "trade", "market": "BTC_USDC_PERP", "price": price, "qty": "0.10", "side": "buy"}
+
+
+def funding_settled(due_ms: int) -> dict[str, Any]:
+    """Return what all positions of a market paid at a due time."""
+    return {
+        "e": "funding_settled", "market": "BTC_USDC_PERP", "rate": "0.000100000", "price_mark": "60000.0",
+        "due_ms": due_ms, "positions": 1, "amount": "0.600001",
+    }  # fmt: skip
+
+
+def funding_skipped(due_ms: int) -> dict[str, Any]:
+    """Return that nobody paid at a due time."""
+    return {"e": "funding_skipped", "market": "BTC_USDC_PERP", "due_ms": due_ms, "reason": "halted"}
+
+
 def ledger(account: int, amount: str) -> dict[str, Any]:
     """Return a ledger leg."""
     return {

@@ -20,7 +20,7 @@ ARROWS = {
     "shared": {"shared"},
 }
 ARROWS_OF_FILES = {
-    "gateway/preview.py": {"shared", "engine.core", "gateway"},
+    "gateway/preview/worker.py": {"shared", "engine.core", "gateway"},
     "persister/rebuild.py": {
         *("shared", "persister", "engine.documents", "engine.core.snapshot", "engine.core.images"),
     },

@@ -20,7 +20,8 @@ TEXT_SUFFIXES = {".py", ".sh", ".md", ".toml", ".lock", ".yml", ".yaml", ".txt",
 
 def sources() -> list[Path]:
     """Return every Python file of the project."""
-    return sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py") if own(path))
+    found = (path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py") if own(path))
+    return sorted([*found, *REPOSITORY.glob("*.py")])
 
 
 def own(path: Path) -> bool:

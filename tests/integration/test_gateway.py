@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +20,14 @@ from click.testing import CliRunner
 from gateway.errors import Refusal
 from scripts import embedded
 from scripts.accounts import account
-from shared.database import Database
 from shared.streams import StreamsAsync
 from tests.gateway_doubles import MARKET, SECRET, VENUE, eventually
-from tests.gateway_live import LiveGateway, LiveVenue
+from tests.gateway_live import LiveGateway, LiveVenue, house
 from tests.integration.conftest import redis_answers, server_start, server_stop, statement_run, until
 
 BUY = {"market": MARKET, "side": "buy", "qty": "0.001"}
 ORDER = "/api/v1/trade/order"
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
-
-
-@contextlib.asynccontextmanager
-async def house(tmp_path: Path, redis_url: str, database_url: str) -> AsyncIterator[tuple[LiveVenue, LiveGateway]]:
-    """Yield a founded venue and a ready gateway."""
-    database = await Database.connect(database_url, timeout_s=2.0)
-    venue = LiveVenue(redis_url)
-    await venue.found()
-    try:
-        async with LiveGateway(tmp_path, redis_url, database) as gateway:
-            await gateway.ready()
-            yield venue, gateway
-    finally:
-        await venue.stop()
-        await database.close()
 
 
 @pytest.fixture
@@ -343,7 +327,7 @@ def test_the_process_waits_serves_and_stops(tmp_path: Path, redis_url: str, data
             assert "founded" in (await process.until("/ready", 503))["missing"]["venue"]
             await venue.found()
             assert (await process.until("/ready", 200))["venue"] == VENUE
-            beat = await venue.streams.get_json(venue.keys.process("gateway"))
+            beat = await venue.streams.get_json(venue.keys.process(f"gateway:{port}"))
             assert (beat["pid"], beat["role"]) == (process.process.pid, "gateway")
             async with httpx2.AsyncClient(base_url=process.url) as client:
                 assert (await client.post("/api/v1/auth", json={"email": "you@tidemark.local"})).status_code == 202

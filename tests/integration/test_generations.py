@@ -176,7 +176,9 @@ def test_a_rebuild_says_what_was_said(redis_url: str, database_url: str, tmp_pat
 
 
 class Untouched:
-    """A tail that has seen nothing of any account."""
+    """A tail that has read everything and seen nothing of any account."""
+
+    position = (2**40, 0)
 
     def touched(self, _account_id: int) -> tuple[int, int]:
         """Return the place before everything."""

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from persister.history import CursorMoved, HistoryReader, HistoryStore
-from persister.reader import EVENTS_PER_CHUNK, Position, events_read
+from persister.reader import EVENTS_PER_CHUNK, Position
 from shared.clock import monotonic_s
 from shared.database import Database, DatabaseDown
 from shared.refusal import Refusal
-from shared.streams import EventsEntry, Streams, StreamsAsync
-from shared.wire_events import EVENTS_CHUNK
+from shared.streams import Streams, StreamsAsync
 from tests import persister_doubles as events
 from tests.faults.proxy import proxied_postgres
 from tests.persister_doubles import KEYS, Chain, ListLog, until
 from tests.store_servers import own_redis
 
-TABLES = ("closed_orders", "closed_positions", "fills", "funding", "ledger", "candles", "persister_rejects")
+TABLES = (
+    "closed_orders", "closed_positions", "fills", "funding", "ledger", "candles", "trades", "funding_rates",
+    "persister_rejects",
+)  # fmt: skip
 
 
 class Place:
@@ -78,11 +80,6 @@ def whole_day(count: int) -> dict[str, int]:
     return dict.fromkeys(("closed_orders", "fills", "ledger", "candles"), count)
 
 
-def test_chunk_size_is_the_engines() -> None:
-    """An event's index in its entry is counted with the chunk size that the engine's encoder uses."""
-    assert EVENTS_PER_CHUNK == EVENTS_CHUNK
-
-
 def test_rows_are_what_was_published(redis_url: str, database_url: str, streams: Streams) -> None:
     """Each kind has its row with ids, place, time and the event; a second chunk's index goes on from the first."""
     chain = Chain()
@@ -92,7 +89,14 @@ def test_rows_are_what_was_published(redis_url: str, database_url: str, streams:
             chain.entry(1, {"e": "market_changed", "market": "BTC_USDC_PERP"}),
             chain.entry(5, events.fill(101, 7), events.closed_order(101, 3), events.ledger(101, "-1.000001")),
             chain.entry(
-                5, events.closed_position(101, 4), events.candle(60_000), events.funding(101, 4, 9_000), chunk=1
+                5,
+                events.closed_position(101, 4),
+                events.candle(60_000),
+                events.funding(101, 4, 9_000),
+                events.trade("60000.0"),
+                events.funding_settled(9_000),
+                events.funding_skipped(10_000),
+                chunk=1,
             ),
         ],
     )
@@ -123,6 +127,16 @@ def test_rows_are_what_was_published(redis_url: str, database_url: str, streams:
                 "amount": Decimal("-0.600001"), "data": events.funding(101, 4, 9_000),
             }  # fmt: skip
             assert (await fetchrow("SELECT minute_ms, seq FROM candles")) == {"minute_ms": 60_000, "seq": 5}
+            traded = await fetchrow("SELECT market, seq, position, traded_us, data FROM trades")
+            assert traded == {
+                "market": "BTC_USDC_PERP", "seq": 5, "position": EVENTS_PER_CHUNK + 3, "traded_us": 5_000_000,
+                "data": events.trade("60000.0"),
+            }  # fmt: skip
+            rates = await here.database.fetch("SELECT due_ms, seq, position, data FROM funding_rates ORDER BY due_ms")
+            assert rates == [
+                {"due_ms": each["due_ms"], "seq": 5, "position": EVENTS_PER_CHUNK + 4 + place, "data": each}
+                for place, each in enumerate((events.funding_settled(9_000), events.funding_skipped(10_000)))
+            ]
             cursor = await fetchrow("SELECT seq, chunk, log_time_us FROM persister_cursor")
             assert cursor == {"seq": 5, "chunk": 1, "log_time_us": 5_000_000}
             assert not here.log.named("history_row_rejected")
@@ -248,6 +262,7 @@ def test_poison_goes_aside(redis_url: str, database_url: str, streams: Streams) 
             # {"e": "fill\0"} is a kind that nobody stores, hence no reject.
             assert counts.pop("persister_rejects") == len(POISON) - 1 + 5
             assert counts == {**whole_day(6), "closed_orders": 7}
+            assert sum(n for kind, n in here.store.rows.by.items() if kind != ("audit",)) == sum(counts.values())
             assert len(here.log.named("history_row_rejected")) == len(POISON) - 1 + 5
             rows = await here.database.fetch("SELECT seq, index, data FROM persister_rejects ORDER BY seq, index")
             whole = [bytes(row["data"]) for row in rows if row["index"] == -1]
@@ -383,10 +398,3 @@ def test_down_is_down(redis_url: str, tmp_path: Any) -> None:
             assert pauses == sorted(set(pauses))
 
     asyncio.run(scene())
-
-
-def test_events_of_anything() -> None:
-    """Whatever bytes an entry's data are, each part of it is an event or a remainder, and nothing raises."""
-    for data in (b"", b"[", b"7", b'"x"', b"[1,[],{},null]", b'[{"e":"x"},{"e":1}]', b"\xff", b"[" * 2_000):
-        for event in events_read(EventsEntry(1, 0, 1, b"", b"", data)):
-            assert (event.body is None) == (event.kind == "")

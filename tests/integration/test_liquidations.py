@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.history import History, Page
+from gateway.history import History
 from persister.history import HistoryStore
 from persister.reader import EVENTS_PER_CHUNK, Position
 from shared.clock import monotonic_s
@@ -94,9 +94,9 @@ def test_the_feed_is_the_markets_and_nameless(stored: Any) -> None:
     """A market's rows come newest first with side and average from the order's end, page by page, without accounts."""
 
     async def scene(_database: Database, history: History) -> None:
-        complete, rows = await history.liquidations(Page(2, None, MARKET), 0)
+        complete, rows = await history.liquidations(MARKET, 2, None, 0)
         assert complete == 7
-        assert [row.place for row in rows] == [(7, 0), (5, EVENTS_PER_CHUNK), (5, 0)]
+        assert [row.place[1:] for row in rows] == [(7, 0), (5, EVENTS_PER_CHUNK), (5, 0)]
         assert [row.data for row in rows] == [
             # Its order's end is not there: what is known is shown.
             {"kind": "liquidation", "market": MARKET, "qty": "0.10", "price": "60000.0", "time_us": 7_000_000},
@@ -109,9 +109,9 @@ def test_the_feed_is_the_markets_and_nameless(stored: Any) -> None:
                 "price_bankruptcy": "59000.0", "side": "sell", "price_average": "60001.50000", "time_us": 5_000_000,
             },
         ]  # fmt: skip
-        _, rest = await history.liquidations(Page(2, (5, EVENTS_PER_CHUNK), MARKET), 0)
-        assert [row.place for row in rest] == [(5, 0)]
-        _, none = await history.liquidations(Page(2, None, "ADA_USDC_PERP"), 0)
+        _, rest = await history.liquidations(MARKET, 2, (5, EVENTS_PER_CHUNK), 0)
+        assert [row.place[1:] for row in rest] == [(5, 0)]
+        _, none = await history.liquidations("ADA_USDC_PERP", 2, None, 0)
         assert none == []
 
     stored(scene)

@@ -14,7 +14,7 @@ import orjson
 
 from engine import core
 from engine.documents import DocumentUnreadable, document_unpack, document_verify
-from engine.ingest import machine_restore
+from engine.ingest import Machine, machine_restore
 from engine.views import FIELDS_MOVING, text_of
 from shared.streams import Entry, EventsEntry
 from tests.faults.storm_checks import (
@@ -28,16 +28,13 @@ from tests.faults.storm_checks import (
     view_check,
     views_expected,
 )
-from tests.faults.storm_rows import TABLES, Table, differences
+from tests.faults.storm_rows import PLACED, TABLES, Table, differences, differences_placed
 from tests.simulation.clients import LAST_WORDS, NO_ANSWER, NOT_ACCEPTED, OK, UNKNOWN, Answer
 from tests.simulation.twin import Twin
 
 REQUEST_ID = re.compile(r"[0-9a-f]{32}")
 DIFFERENCES_MAX = 6  # of each kind that are shown
-TABLES_MORE = (
-    Table("funding", "funding", "", ("account", "position_id", "due_ms")),
-    Table("liquidation", "liquidations", "", ()),
-)
+TABLES_MORE = (Table("funding", "funding", "", ("account", "position_id", "due_ms")),)
 
 
 class Engine(NamedTuple):
@@ -89,7 +86,7 @@ def checks(evidence: Evidence) -> list[str]:
         ("A", [f"nobody ever told what became of {request}" for request in evidence.undecided]),
         ("A", stored_check(evidence.outcomes, log, events)),
         ("V", accounts_check(evidence.views, twin.machine.states)),
-        ("V", markets_check(evidence.markets, twin.machine.market_views())),
+        ("V", markets_check(evidence.markets, twin.machine)),
         ("L", [] if accepted_of(log, events) else ["no instruction was ever accepted"]),
         ("M", core.invariants(twin.machine.states)),
         ("R", [evidence.archive_fault] if evidence.archive_fault else []),
@@ -177,13 +174,9 @@ def rows_check(tables: Mapping[str, list[dict[str, Any]]], events: Events) -> li
     found = []
     for table in (*TABLES, *TABLES_MORE):
         rows = [row_of(table, row) for row in tables[table.table]]
-        if table.table == "liquidations":
-            wanted = sorted((seq, event["e"], event["account"]) for kind in ("liquidation", "adl")
-                            for (seq, _, _), event in events.by_kind[kind])  # fmt: skip
-            stored = sorted((row["seq"], row["kind"], row["account_id"]) for row in tables["liquidations"])
-            found += [] if wanted == stored else [f"liquidations are {stored}, in the events {wanted}"]
-        else:
-            found += differences(table, rows, events)
+        found += differences(table, rows, events)
+    for name in PLACED:
+        found += differences_placed(name, [(row["seq"], row["position"], row["data"]) for row in tables[name]], events)
     found += [f"a row was rejected: {row}" for row in tables["persister_rejects"]]
     return found
 
@@ -288,10 +281,11 @@ def accounts_check(views: Mapping[int, dict[str, str]], states: Any) -> list[str
     return found
 
 
-def markets_check(views: Mapping[str, dict[str, str]], states: Mapping[str, dict[str, Any]]) -> list[str]:
+def markets_check(views: Mapping[str, dict[str, str]], machine: Machine) -> list[str]:
     """Every market's view says what the twin's state says, but for what moves with every entry, and ranks."""
     found = []
-    for market, figures in states.items():
+    for market, figures in machine.market_views().items():
+        figures["book"] = machine.book_levels(market)
         wanted = {name: text_of(value) for name, value in figures.items()}
         shown = {name: text for name, text in views.get(market, {}).items() if not name.startswith("adl_")}
         found += [

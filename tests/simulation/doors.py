@@ -13,12 +13,13 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.auth import Session
 from gateway.calls import Call, refuse
 from gateway.desk import Gateway
 from gateway.errors import GatewayCode, Refusal
 from gateway.identity import request_id_fresh
 from gateway.routes.requests import request_show
+from gateway.shapes import SCOPES
+from gateway.sign_in.callers import SESSION, Caller
 from shared.streams import StreamsError
 from tests.simulation.clients import Reply
 from tests.simulation.loop import Process
@@ -40,7 +41,7 @@ class DoorCall(Call):
         scope = {"type": "http", "method": "POST", "path": "/", "headers": pairs, "query_string": b"", **scope}
         request = Request(scope)
         super().__init__(gateway, request, request_id_fresh(gateway.parts.now_us(), gateway.parts.randbits))
-        self._session = Session(account, "", 0)
+        self._caller = Caller(account, SESSION, "", 0, frozenset(SCOPES))
         self._account_id = account
 
 

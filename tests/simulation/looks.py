@@ -12,7 +12,17 @@ from shared.streams import SEQ_BASE, Entry, EventsEntry, Keys, seq_chunk_of_even
 from tests.simulation.postgres_model import PostgresServer
 from tests.simulation.redis_wire import RedisServer
 
-TABLES = ("closed_orders", "closed_positions", "fills", "ledger", "candles", "funding", "liquidations")
+TABLES = (
+    "closed_orders",
+    "closed_positions",
+    "fills",
+    "ledger",
+    "candles",
+    "funding",
+    "liquidations",
+    "trades",
+    "funding_rates",
+)
 TABLES_BESIDE = ("persister_rejects", "audit", "audit_head")
 
 Held = tuple[bytes, list[bytes]]  # a stream's entry as Redis answers: id, and names and values in one row

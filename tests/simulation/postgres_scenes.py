@@ -8,11 +8,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from engine import rows
+from gateway import candles, readiness
 from gateway import history as gateway_history
-from gateway import readiness
 from persister import archiver, audit, history, rebuild, trimming
 from shared import refusal
 from shared.database import DatabaseRefused
+from tests import history_statements
 
 SQLSTATE = re.compile(r"[0-9A-Z]{5} ")
 DRIVERS_OWN = "22000 "  # under which the driver says that it takes a value for no such type
@@ -70,7 +71,29 @@ time_us = one_of(0, 1, 10**15, 2**63 - 1)
 digest = one_of(b"", b"\x00\xff", b"d" * 32)
 text = one_of("x", "é", "", "{}")
 amount = one_of(Decimal("0"), Decimal("-1.000001"), Decimal("12345678901234567890.123456"))
-place_or_none = one_of(None, 1, 3)
+
+
+def minute(chance: random.Random) -> Any:
+    """Return the event of a minute, with prices or without."""
+    low, high = sorted(f"{chance.randrange(5)}.{chance.randrange(10)}" for _ in range(2))
+    prices = {"open": low, "high": high, "low": low, "close": high} if chance.random() < 0.8 else {}
+    return prices | {"quotes": chance.randrange(9)}
+
+
+def page_draws(feed: gateway_history.Feed, filters: tuple[str, ...]) -> tuple[Draw, ...]:
+    """Return what the arguments of a page of a history may be."""
+    asked = {"market": market, "side": one_of("buy", "sell"), "reason": one_of("filled", "fee")}
+    owner = account if feed.owner == gateway_history.ACCOUNT else market
+    before = (one_of(0, 2, 10**15, 2**62), one_of(-1, 3, 9), one_of(-1, 0, 600))
+    return (
+        venue,
+        owner,
+        one_of(0, 1, 10**15),
+        *before,
+        one_of(1, 3, 50),
+        *(asked.get(name, small(4)) for name in filters),
+    )
+
 
 # Every statement that the simulated processes use, with what its arguments may be.
 STATEMENTS: dict[str, tuple[str, tuple[Draw, ...]]] = {
@@ -117,17 +140,22 @@ STATEMENTS: dict[str, tuple[str, tuple[Draw, ...]]] = {
         (venue, market, seq, index, one_of("liquidation", "adl"), account, number_of, number_of, time_us, data),
     ),
     history.INSERTS["ledger"]: ("execute", (venue, account, seq, chunk, index, time_us, amount, data)),
-    history.INSERTS["candle"]: ("execute", (venue, market, seq, seq, data)),
+    history.INSERTS["candle"]: ("execute", (venue, market, seq, seq, minute)),
+    history.INSERTS["trade"]: ("execute", (venue, market, seq, index, time_us, data)),
+    history.INSERTS["funding_settled"]: ("execute", (venue, market, seq, seq, index, data)),
     rebuild.ROW_SELECT: ("fetchrow", (venue,)),
     rebuild.KEYFRAME_SELECT: ("fetchrow", (venue, small(3))),
     trimming.KEYFRAMES_COUNTED: ("fetch", (venue, one_of(0.0, 300.0, 1e6))),
     trimming.HISTORY_CURSOR: ("fetchrow", (venue,)),
     gateway_history.CURSOR_SELECT: ("fetchrow", (venue,)),
-    gateway_history.ORDERS_SELECT: (
-        "fetch",
-        (venue, account, one_of(None, *MARKETS), place_or_none, small(2), one_of(1, 3, 50)),
-    ),
-    gateway_history.LIQUIDATIONS_SELECT: ("fetch", (venue, market, place_or_none, small(2), one_of(1, 3, 50))),
+    **{
+        sql: ("fetch", page_draws(feed, filters))
+        for sql, (feed, filters) in history_statements.PAGES.items()
+        if len(filters) in (0, len(feed.filters))
+    },
+    candles.NEWEST_SELECT: ("fetchrow", (venue, market, one_of(0, 3, 2**52))),
+    candles.CANDLES_SELECT: ("fetch", (venue, market, one_of(1, 2, 5), small(4), one_of(2, 8), one_of(1, 3, 50))),
+    gateway_history.LIQUIDATIONS_SELECT: ("fetch", (venue, market, one_of(1, 3, 2**62), small(2), one_of(1, 3, 50))),
     readiness.SNAPSHOT_SELECT: ("fetchrow", (venue,)),
     readiness.CURSOR_SELECT: ("fetchrow", (venue,)),
     refusal.REFUSAL_INSERT: ("execute", (venue, text, data)),

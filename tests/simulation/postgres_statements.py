@@ -14,6 +14,7 @@ from engine import rows
 from gateway import history as gateway_history
 from gateway import readiness
 from persister import audit, trimming
+from tests import history_statements
 from tests.simulation.postgres_tables import TABLES, TYPES, Row, Transaction, refused
 
 Result = list[Row] | int
@@ -280,35 +281,13 @@ async def snapshot_age(transaction: Transaction, venue: str) -> Result:
     ]
 
 
-async def orders_page(
-    transaction: Transaction, venue: str, account_id: int, market: str | None, seq: Any, position: Any, limit: int
-) -> Result:
-    """Return a page of an account's closed orders, the newest first."""
-    found = [
-        {name: row[name] for name in ("seq", "position", "data")}
-        for row in transaction.rows("closed_orders")
-        if row["venue"] == venue and row["account_id"] == account_id and market in (None, row["market"])
-        and (seq is None or (row["seq"], row["position"]) < (seq, position))
-    ]  # fmt: skip
-    return sorted(found, key=lambda row: (-row["seq"], -row["position"]))[:limit]
+def history_read(sql: str) -> Statement:
+    """Return what a statement of the gateway about history answers."""
 
+    async def read(transaction: Transaction, *arguments: Any) -> Result:
+        return history_statements.answer(transaction.rows, sql, arguments) or []
 
-async def liquidations_page(
-    transaction: Transaction, venue: str, market: str, seq: Any, position: Any, limit: int
-) -> Result:
-    """Return a page of a market's liquidations, each with the side and price of its order."""
-    orders = {
-        (row["venue"], row["account_id"], row["order_id"]): row["data"] for row in transaction.rows("closed_orders")
-    }
-    found = []
-    for row in transaction.rows("liquidations"):
-        before = seq is None or (row["seq"], row["position"]) < (seq, position)
-        if row["venue"] == venue and row["market"] == market and before:
-            order = orders.get((row["venue"], row["account_id"], row["order_id"]))
-            order = order if isinstance(order, dict) else {}
-            shown = {name: row[name] for name in ("seq", "position", "kind", "liquidated_us", "data")}
-            found.append({**shown, **{name: order.get(name) for name in ("side", "price_average")}})
-    return sorted(found, key=lambda row: (-row["seq"], -row["position"]))[:limit]
+    return read
 
 
 def plain(sql: str) -> str:
@@ -327,8 +306,8 @@ OWN: dict[str, Statement] = {
         (trimming.KEYFRAMES_COUNTED, keyframes_counted),
         (audit.RESTORING, restoring),
         (readiness.SNAPSHOT_SELECT, snapshot_age),
-        (gateway_history.ORDERS_SELECT, orders_page),
-        (gateway_history.LIQUIDATIONS_SELECT, liquidations_page),
+        *((sql, history_read(sql)) for sql in (*history_statements.PAGES, *history_statements.OF_TABLE)),
+        (gateway_history.LIQUIDATIONS_SELECT, history_read(gateway_history.LIQUIDATIONS_SELECT)),
     )
 }
 KNOWN: dict[str, tuple[str, Statement]] = {}

@@ -39,6 +39,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 CALM_S = 60.0  # by then everything must have caught up
 LOOK_S = 0.25
 HOUR_US = 3_600_000_000
+STILL_S = 1.2  # that nothing has happened: every market's view is written anew within that time, by one leader
 QUIET_S = 1.2  # that the feed is silent before the last look
 
 
@@ -217,13 +218,18 @@ class World:
     async def rest(self, crowd: Any, end_s: float) -> list[str]:
         """Return when everything has caught up, or what has not at the end."""
         silent_s: float | None = None
+        seen, moved_s = None, 0.0
         while True:
             waits = self.waits(crowd)
+            now = self.looks.events_tip(), self.leaders()
+            if now != seen:
+                seen, moved_s = now, self.loop.time()
             if not waits and silent_s is None:
                 silent_s = self.loop.time()
                 self.outside.silent = True  # so that there is a moment without anything under way
             near = self.waits_near() if silent_s is not None else ["the feed still speaks"]
-            if silent_s is not None and not near and self.loop.time() - silent_s >= QUIET_S:
+            still = self.loop.time() - moved_s >= STILL_S
+            if silent_s is not None and not near and still and self.loop.time() - silent_s >= QUIET_S:
                 return []
             if self.loop.time() >= end_s:
                 return [f"L: {text}" for text in waits + near]
@@ -231,10 +237,14 @@ class World:
                 return []
             await asyncio.sleep(LOOK_S if silent_s is None else 0.05)
 
+    def leaders(self) -> list[str]:
+        """Return which engines lead, or do not know yet that they lead no longer."""
+        return [child.name for child, _ in self.runners() if self.leads(child)]
+
     def waits(self, crowd: Any) -> list[str]:
         """Return what has not recovered yet."""
         found = [] if crowd.done() else [f"clients still ask about {self.crowd.undecided()}"]
-        leaders = [child for child, _ in self.runners() if self.leads(child)]
+        leaders = self.leaders()
         found += [] if len(leaders) == 1 else [f"{len(leaders)} engines lead"]
         alive = Counter(child.kind for child in self.children if child.alive and child.end is not None)
         found += [f"{alive[kind]} of {kind} live" for kind, count in self.wanted.items() if alive[kind] < count]

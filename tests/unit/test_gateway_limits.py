@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from gateway import limits as rates
 from gateway.errors import Refusal
-from gateway.limits import COUNTERS_MAX, CounterStorage, LimitName, Limits, network_of
+from gateway.limits import Counters, LimitName, Limits, network_of
+
+COUNTERS_MAX = 500
 
 
 class Time:
@@ -50,14 +53,33 @@ def test_the_factor_multiplies() -> None:
     asyncio.run(scenario())
 
 
-def test_counters_are_bounded() -> None:
-    """Whoever invents addresses cannot fill the memory."""
+def test_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever invents addresses fills neither the memory nor pushes out those who came back since."""
+    monkeypatch.setattr(rates, "COUNTERS_MAX", COUNTERS_MAX)
+    time = Time()
+    counters = Counters(5, 60, time)
+    counters.hit("old")
+    for number in range(COUNTERS_MAX + 10):
+        counters.hit(str(number))
+    assert len(counters) == COUNTERS_MAX
+    assert counters.hit("old") == (1, 60.0)
+    assert counters.hit(str(COUNTERS_MAX)) == (2, 60.0)
+    time.now_s += 60
+    assert counters.hit(str(COUNTERS_MAX)) == (1, 60.0), "a window ends at its end"
+
+
+def test_a_limit_has_counters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Filling one limit's memory with strangers lets nobody begin anew with another limit."""
+    monkeypatch.setattr(rates, "COUNTERS_MAX", COUNTERS_MAX)
 
     async def scenario() -> None:
-        storage = CounterStorage(Time())
+        limits = Limits(1, Time())
+        for _ in range(5):
+            await limits.hit(LimitName.SIGN_IN, "ada")
         for number in range(COUNTERS_MAX + 10):
-            await storage.incr(str(number), 60)
-        assert await storage.reset() == COUNTERS_MAX
+            await limits.hit(LimitName.ADDRESS, str(number))
+        with pytest.raises(Refusal):
+            await limits.hit(LimitName.SIGN_IN, "ada")
 
     asyncio.run(scenario())
 

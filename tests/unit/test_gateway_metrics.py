@@ -7,11 +7,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from gateway.metrics import Facts, metrics_render
+from gateway.metering import Meters
+from gateway.metrics import Facts, metrics_samples
 from gateway.processes import engines_of, processes_degraded
+from shared.metrics import page_render
+from shared.rules import BUILD_VERSION, RULES_VERSION
 from shared.stream_keys import Keys
 from tests.gateway_doubles import NOW_US, VENUE, eventually
 from tests.gateway_house import House
+from tests.metrics_text import read
 
 pytestmark = pytest.mark.anyio
 LEADER = {"role": "leader", "who": "aa", "seq": 41_220, "lag": 0, "promotions": 2, "promotion_ms": 612, "kept": 3}
@@ -58,32 +62,40 @@ def test_what_heartbeats_show_to_be_wrong(changes: dict[str, Any], wanted: int, 
     assert list(processes_degraded(living, wanted, 41_220, 5_000)) == found
 
 
-def test_metrics_are_prometheus_text() -> None:
-    """Each metric is told once, with its samples below it; numbers are whole or decimal, labels are escaped."""
-    beats = {"engine": LEADER, 'engine:b"b': STANDBY, "persister": PERSISTER}
-    text = metrics_render(beats, Facts(True, 41_230, 1.5))
-    lines = text.splitlines()
-    for line in (
-        'tidemark_process_up{process="engine",role="leader"} 1',
-        'tidemark_process_up{process="engine:b\\"b",role="standby"} 1',
-        'tidemark_process_lag_entries{process="persister"} 220',
-        'tidemark_engine_leader{who="aa"} 1',
-        'tidemark_engine_leader{who="bb"} 0',
-        'tidemark_engine_promotions_total{who="aa"} 2',
-        'tidemark_engine_promotion_seconds{who="aa"} 0.612',
-        'tidemark_engine_kept_outputs{who="aa"} 3',
-        'tidemark_trim_seq{stream="log"} 7',
-        "tidemark_archive_seq 41210",
-        "tidemark_views_generation 1",
-        "tidemark_engine_snapshot_age_seconds 1.5",
-        "tidemark_events_seq 41230",
-        "tidemark_ready 1",
-        "# TYPE tidemark_engine_promotions_total counter",
+def test_heartbeats_and_facts_are_metrics() -> None:
+    """Every process that beats has its samples, the leader under the name it had before counts as the leader it is."""
+    beats = {
+        "engine:aa": {**LEADER, "role": "standby"},
+        "engine": LEADER,
+        "engine:bb": STANDBY,
+        "persister": PERSISTER,
+    }
+    facts = Facts(True, 41_230, 1.5, 41_229, 0.25, ("fsync",), -3.25)
+    found = read(page_render(metrics_samples(beats, facts, Meters())))
+    for name, labels, value in (
+        ("process_up", {"process": "engine", "role": "leader"}, 1),
+        ("process_up", {"process": "engine:bb", "role": "standby"}, 1),
+        ("process_lag_entries", {"process": "persister"}, 220),
+        ("engine_leader", {"who": "aa"}, 1),
+        ("engine_leader", {"who": "bb"}, 0),
+        ("engine_promotions_total", {"who": "aa"}, 2),
+        ("engine_promotion_seconds", {"who": "aa"}, 0.612),
+        ("engine_kept_outputs", {"who": "aa"}, 3),
+        ("trim_seq", {"stream": "log"}, 7),
+        ("archive_seq", {}, 41_210),
+        ("archive_trouble", {}, 0),
+        ("views_generation", {}, 1),
+        ("engine_snapshot_age_seconds", {}, 1.5),
+        ("events_seq", {}, 41_230),
+        ("lag_entries", {"reader": "tail"}, 1),
+        ("tail_lag_seconds", {}, 0.25),
+        ("degraded", {"part": "fsync"}, 1),
+        ("insurance_fund", {}, -3.25),
+        ("ready", {}, 1),
+        ("build_info", {"version": BUILD_VERSION, "rules": str(RULES_VERSION)}, 1),
     ):
-        assert line in lines
-    helped = [line.split()[2] for line in lines if line.startswith("# HELP")]
-    assert len(set(helped)) == len(helped)
-    assert "tidemark_history_rejects_total" not in text, "what nobody says is absent, not zero"
+        assert found["tidemark_" + name, tuple(sorted(labels.items()))] == value, name
+    assert ("tidemark_history_rejects_total", ()) not in found, "what nobody says is absent, not zero"
 
 
 async def status(house: House, address: str, **headers: str) -> int:
@@ -105,6 +117,9 @@ async def test_metrics_are_for_this_machine_or_the_token(tmp_path: Path) -> None
         assert await status(house, "192.0.2.7", Authorization="Basic t0ken") == 401
     async with House(tmp_path) as house:
         assert await status(house, "192.0.2.7", Authorization="Bearer ") == 401
+    async with House(tmp_path, TIDEMARK_METRICS_TOKEN="t0ken", TIDEMARK_PROXIES="127.0.0.1") as house:
+        assert await status(house, "127.0.0.1") == 401, "behind a proxy everybody may look local"
+        assert await status(house, "127.0.0.1", Authorization="Bearer t0ken") == 200
 
 
 async def test_ready_names_the_engines(tmp_path: Path) -> None:
@@ -118,7 +133,7 @@ async def test_ready_names_the_engines(tmp_path: Path) -> None:
         assert "standby" in body["degraded"]
         assert "2 engines" in body["detail"]["standby"]
         text = (await house.client.get("/metrics")).text
-        assert 'tidemark_engine_leader{who="aa"} 1' in text
+        assert 'tidemark_engine_leader{who="aa"} 1\n' in text
 
 
 @pytest.mark.parametrize(("rebuilt_s", "code"), [(-1, 200), (0, 410), (7, 410)])

@@ -115,51 +115,6 @@ async def test_a_market_that_is_not_ours_is_refused(tmp_path: Path, path: str, m
         assert answer.json()["detail"]["parameter"] == "market"
 
 
-async def test_history_is_paged_filtered_and_says_how_complete_it_is(tmp_path: Path) -> None:
-    """Closed orders come newest first, page by page without gap or repeat, own ones only."""
-    async with House(tmp_path) as house:
-        caller = await house.sign_in()
-        for number in range(7):
-            data = {"e": "closed_order", "account": 100, "order_id": number, "market": MARKET}
-            row = {"account_id": 100, "market": MARKET, "seq": number // 2, "position": number % 2, "data": data}
-            house.database.closed.append(row)
-        house.database.closed.append(house.database.closed[0] | {"account_id": 101, "seq": 99})
-        house.database.history_seq = 57
-        seen: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            query = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
-            body = (await house.client.get("/api/v1/account/history/orders", params=query, headers=caller)).json()
-            seen += [row["order_id"] for row in body["items"]]
-            assert body["complete_to_seq"] == "57"
-            assert all("account" not in row and row["seq"] for row in body["items"])
-            cursor = body["next_cursor"]
-        assert seen == [6, 5, 4, 3, 2, 1, 0]
-        path = f"/api/v1/account/history/orders?market={MARKET}"
-        assert len((await house.client.get(path, headers=caller)).json()["items"]) == 7
-        for query in ("limit=501", "limit=0", "limit=x", "cursor=!!", "cursor=YQ", "colour=1", "limit=1&limit=2"):
-            answer = await house.client.get(f"/api/v1/account/history/orders?{query}", headers=caller)
-            assert (answer.status_code, answer.json()["code"]) == (400, "QUERY_INVALID"), query
-
-
-async def test_history_waits_for_a_seq_and_is_503_without_postgres(tmp_path: Path) -> None:
-    """wait_seq waits until the history reader has come that far, a second at most; trading does not care."""
-    async with House(tmp_path) as house:
-        caller = await house.sign_in()
-
-        async def catch_up() -> None:
-            await asyncio.sleep(0.05)
-            house.database.history_seq = 60
-
-        path = "/api/v1/account/history/orders?wait_seq=60"
-        waited, _ = await asyncio.gather(house.client.get(path, headers=caller), catch_up())
-        assert waited.json()["complete_to_seq"] == "60"
-        house.database.down = True
-        answer = await house.client.get(path, headers=caller)
-        assert (answer.status_code, answer.json()["code"]) == (503, "HISTORY_UNAVAILABLE")
-        assert (await house.client.post(ORDER, json=BUY, headers=caller)).status_code == 200
-
-
 async def test_leverages_are_told(tmp_path: Path) -> None:
     """Setting leverage answers with it, and the account lists what was set by market."""
     async with House(tmp_path) as house:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.gateway_doubles import MARKET, NOW_US, money
+from tests.gateway_doubles import MARKET, NOW_US, VENUE, money
 from tests.gateway_house import House
+from tests.gateway_images import market_changed, order_changed, position_changed
 
 pytestmark = pytest.mark.anyio
 ACCOUNT = "/api/v1/account"
@@ -37,18 +38,18 @@ def market_write(house: House, market: str, mark: str, **more: str) -> None:
 
 def position(market: str, position_id: int, qty: str, cost: str, **more: Any) -> dict[str, Any]:
     """Return a position_changed of account 100."""
-    event = {"e": "position_changed", "account": 100, "market": market, "position_id": position_id, "kind": "net"}
-    return event | {"qty": qty, "leverage": 10, "cost": cost, "margin": "0.000000"} | more
+    stated = {"kind": "net", "qty": qty, "cost": cost, "margin": "0.000000"} | more
+    return position_changed(100, market, position_id, **stated)
 
 
 async def cross_scene(house: House) -> dict[str, str]:
     """Let account 100 hold a cross long, an isolated short, and a resting order in the cross market."""
     caller = await house.sign_in()
-    publish(house, {"e": "market_changed", "market": OTHER, "tick": "0.01", "leverage_max": 5, "tiers": TIERS})
+    publish(house, market_changed(OTHER, id=2, tick="0.01", leverage_max=5, tiers=TIERS))
     market_write(house, MARKET, "61000.0", liquidity="book", adl_long="[900,800,100,50]", adl_short="[]")
     market_write(house, OTHER, "2000.00")
     mode = {"e": "account_market_changed", "account": 100, "market": MARKET, "leverage": 0, "mode": "cross"}
-    order = {"e": "order_changed", "account": 100, "market": MARKET, "order_id": 4, "reserved": "25.000000"}
+    order = order_changed(100, MARKET, 4, reserved="25.000000")
     publish(
         house,
         mode,
@@ -265,21 +266,29 @@ async def test_the_insurance_fund_is_public(tmp_path: Path) -> None:
 
 
 def liquidation(seq: int, kind: str, **data: Any) -> dict[str, Any]:
-    """Return a row of the feed as the database gives it."""
-    event = {"e": kind, "account": 100, "market": MARKET, "position_id": 7, "order_id": 9, "qty": "0.00100"}
-    row = {"seq": seq, "position": 0, "kind": kind, "liquidated_us": NOW_US + seq, "side": "sell"}
-    return row | {"price_average": "60001.5", "data": event | {"price": "60000.0"} | data}
+    """Return a row of the feed."""
+    event = {"e": kind, "account": 100, "market": MARKET, "position_id": 7, "order_id": seq, "qty": "0.00100"}
+    row = {"venue": VENUE, "account_id": 100, "order_id": seq, "market": data.get("market", MARKET), "seq": seq}
+    row |= {"position": 0, "kind": kind, "liquidated_us": NOW_US + seq}
+    return row | {"data": event | {"price": "60000.0"} | data}
+
+
+def closed(seq: int, **data: Any) -> dict[str, Any]:
+    """Return the row of a liquidation's closed order."""
+    return {"venue": VENUE, "account_id": 100, "order_id": seq, "market": MARKET, "seq": seq, "data": data}
 
 
 async def test_liquidations_are_public_and_nameless(tmp_path: Path) -> None:
     """A market's feed comes newest first, in pages, with side and prices, and tells nobody whose they were."""
     async with House(tmp_path) as house:
         house.database.history_seq = 80
-        house.database.liquidations = [
+        house.database.history["liquidations"] = [
             liquidation(70, "liquidation", price_mark="60010.0", price_bankruptcy="59000.0"),
-            liquidation(71, "adl", liquidation_order_id=9) | {"side": "buy", "price_average": None},
+            liquidation(71, "adl", liquidation_order_id=9),
             liquidation(72, "liquidation", market=OTHER),
         ]
+        orders = [closed(70, side="sell", price_average="60001.5"), closed(71, side="buy")]
+        house.database.history["closed_orders"] = orders
         path = f"/api/v1/market/{MARKET}/liquidations"
         body = (await house.client.get(path, params={"limit": "1"})).json()
         newest = {"kind": "adl", "market": MARKET, "qty": "0.00100", "price": "60000.0", "side": "buy"}

@@ -9,10 +9,13 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.auth import AUDIENCE, CACHE_S, SESSION_SECONDS, Sessions, session_issue, session_of_token
 from gateway.errors import Refusal
-from gateway.secret import SecretError, email_digest, owner_of_digest, secrets_of_text
-from tests.gateway_doubles import NOW_US, SECRET, VENUE, secrets
+from gateway.sign_in.auth import AUDIENCE, SESSION_SECONDS, Session, Sessions, session_issue, session_of_token
+from gateway.sign_in.remembered import AHEAD_S, CACHE_S, PAUSE_S
+from gateway.sign_in.revocations import Revocations
+from gateway.sign_in.secret import SecretError, email_digest, owner_of_digest, secrets_of_text
+from shared.database import DatabaseDown
+from tests.gateway_doubles import NOW_US, SECRET, VENUE, Clock, EngineToy, FakeStreams, Log, secrets
 from tests.gateway_house import FakeDatabase
 
 KEYS = secrets()
@@ -131,22 +134,86 @@ class Time:
         return self.now_s
 
 
+class Desk:
+    """Sessions over stand-ins for both servers."""
+
+    def __init__(self) -> None:
+        """Start with empty servers."""
+        self.database, self.time, self.log = FakeDatabase(), Time(), Log()
+        self.streams = FakeStreams(EngineToy(), Clock())
+        self.sessions = self.another()
+
+    def another(self) -> Sessions:
+        """Return the sessions as another gateway sees them: the same servers, another memory."""
+        marks = Revocations(self.streams, self.streams.keys, lambda: NOW_US, self.log)  # type: ignore[arg-type]
+        return Sessions(KEYS, VENUE, self.database, marks, lambda: NOW_US, self.time)  # type: ignore[arg-type]
+
+    def open(self, account_id: int = 101) -> tuple[Session, str]:
+        """Return a session whose row is written."""
+        session, text = session_issue(KEYS, VENUE, account_id, NOW_US)
+        row = {"account_id": account_id, "expires_us": session.expires_us, "revoked_us": None}
+        self.database.sessions[uuid.UUID(session.jti)] = row
+        return session, text
+
+
+async def refused(sessions: Sessions, text: str) -> bool:
+    """Return whether a token is worth nothing."""
+    try:
+        await sessions.check(text)
+    except Refusal as refusal:
+        return refusal.code == "UNAUTHENTICATED"
+    return False
+
+
 def test_rows_are_cached_five_seconds_and_revocation_is_noticed() -> None:
     """A row is asked once in five seconds; a session revoked elsewhere ends within them, here at once."""
 
     async def scenario() -> None:
-        database, time = FakeDatabase(), Time()
-        sessions = Sessions(KEYS, VENUE, database, lambda: NOW_US, time)  # type: ignore[arg-type]
-        session, text = session_issue(KEYS, VENUE, 101, NOW_US)
-        row: dict[str, Any] = {"account_id": 101, "expires_us": session.expires_us, "revoked_us": None}
-        database.sessions[uuid.UUID(session.jti)] = row
-        assert (await asyncio.gather(*(sessions.check(text) for _ in range(50))))[0] == session
-        assert database.asked == 1
-        row["revoked_us"] = NOW_US
-        await sessions.check(text)
-        time.now_s += CACHE_S
-        with pytest.raises(Refusal, match="UNAUTHENTICATED"):
-            await sessions.check(text)
+        desk = Desk()
+        session, text = desk.open()
+        assert (await asyncio.gather(*(desk.sessions.check(text) for _ in range(50))))[0] == session
+        assert desk.database.asked == 1
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = NOW_US
+        assert not await refused(desk.sessions, text)
+        desk.time.now_s += CACHE_S
+        assert await refused(desk.sessions, text)
+
+    asyncio.run(scenario())
+
+
+def test_whoever_comes_every_second_waits_for_nobody() -> None:
+    """A row in use is looked at again before it is too old, beside the request; the next one learns what it says."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        await desk.sessions.check(text)
+        desk.time.now_s += CACHE_S - AHEAD_S - 0.1
+        await desk.sessions.check(text)
+        assert desk.database.asked == 1
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = NOW_US
+        desk.time.now_s += 0.2
+        assert not await refused(desk.sessions, text)  # the answer did not wait for the look
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert desk.database.asked == 2
+        assert await refused(desk.sessions, text)
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_may_ask_for_something_newer() -> None:
+    """Whoever holds a connection open learns of an end within the age it names, not only within the cache's."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        await desk.sessions.check(text)
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = NOW_US
+        desk.time.now_s += 0.9
+        assert await desk.sessions.holds(session, 1.0)
+        desk.time.now_s += 0.1
+        assert not await desk.sessions.holds(session, 1.0)
 
     asyncio.run(scenario())
 
@@ -155,19 +222,127 @@ def test_with_postgres_down_memory_and_expiry_decide() -> None:
     """Trading needs no database: a good token passes, one known to be revoked does not, and nobody asks in vain."""
 
     async def scenario() -> None:
-        database, time = FakeDatabase(), Time()
-        sessions = Sessions(KEYS, VENUE, database, lambda: NOW_US, time)  # type: ignore[arg-type]
-        revoked, revoked_text = session_issue(KEYS, VENUE, 101, NOW_US)
-        database.sessions[uuid.UUID(revoked.jti)] = {"revoked_us": None}
-        await sessions.revoke(revoked)
-        database.down = True
-        time.now_s += 60
-        asked = database.asked
+        desk = Desk()
+        revoked, revoked_text = desk.open()
+        await desk.sessions.revoke(revoked)
+        desk.database.down = True
+        desk.time.now_s += 60
+        asked = desk.database.asked
         for _ in range(20):
-            await sessions.check(session_issue(KEYS, VENUE, 102, NOW_US)[1])
-        assert database.asked == asked + 1
-        with pytest.raises(Refusal, match="UNAUTHENTICATED"):
-            await sessions.check(revoked_text)
+            await desk.sessions.check(session_issue(KEYS, VENUE, 102, NOW_US)[1])
+        assert desk.database.asked == asked + 1
+        assert await refused(desk.sessions, revoked_text)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_revoked_session_does_not_pass_while_postgres_is_away(remembered: bool) -> None:
+    """A gateway that cannot ask Postgres asks Redis: what another gateway ended has ended, however well remembered."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        other = desk.another()
+        session, text = desk.open()
+        if remembered:
+            await other.check(text)
+        await desk.sessions.revoke(session)
+        desk.database.down = True
+        desk.time.now_s += CACHE_S
+        assert await refused(other, text)
+
+    asyncio.run(scenario())
+
+
+def test_postgres_is_asked_again_soon_after_it_was_away() -> None:
+    """What Postgres could not be asked is asked again after a second, not after the five that an answer holds."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        await desk.sessions.check(text)
+        desk.database.down = True
+        desk.time.now_s += CACHE_S
+        assert not await refused(desk.sessions, text)
+        desk.database.down = False
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = NOW_US
+        desk.time.now_s += PAUSE_S
+        assert await refused(desk.sessions, text)
+
+    asyncio.run(scenario())
+
+
+def test_what_nobody_foresaw_lets_nobody_pass() -> None:
+    """A mark that cannot be read is a mistake that is told, not a reason to believe the token alone."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        _session, text = desk.open()
+        desk.streams.values[desk.streams.keys.accounts_kept] = b"not json"
+        with pytest.raises(ValueError, match="invalid literal"):
+            await desk.sessions.check(text)
+
+    asyncio.run(scenario())
+
+
+def test_a_revocation_holds_although_its_row_could_not_be_written() -> None:
+    """Signing out while Postgres is away fails and says so; the mark in Redis ends the session all the same."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        other = desk.another()
+        session, text = desk.open()
+        desk.database.down = True
+        with pytest.raises(DatabaseDown):
+            await desk.sessions.revoke(session)
+        assert await refused(other, text)
+        desk.database.down = False
+        desk.time.now_s += CACHE_S
+        assert await refused(other, text)
+        assert await refused(desk.another(), text)
+
+    asyncio.run(scenario())
+
+
+def test_a_session_stays_ended_when_postgres_is_brought_back_as_it_was_before() -> None:
+    """The row of an older Postgres says that the session lives; the mark says when it ended, and wins."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        await desk.sessions.revoke(session)
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = None
+        assert await refused(desk.another(), text)
+
+    asyncio.run(scenario())
+
+
+def test_a_clock_that_goes_back_brings_nobody_back() -> None:
+    """What was ended stays ended on a gateway whose clock is behind that of the one which ended it."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        await desk.sessions.revoke(session)
+        desk.database.sessions[uuid.UUID(session.jti)]["revoked_us"] = None
+        marks = Revocations(desk.streams, desk.streams.keys, lambda: NOW_US, desk.log)  # type: ignore[arg-type]
+        behind = Sessions(KEYS, VENUE, desk.database, marks, lambda: NOW_US - 4_000_000, desk.time)  # type: ignore[arg-type]
+        assert await refused(behind, text)
+
+    asyncio.run(scenario())
+
+
+def test_without_redis_the_row_ends_a_session() -> None:
+    """Marks are written as far as Redis takes them; a revocation that only the row knows holds as well."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        other = desk.another()
+        session, text = desk.open()
+        desk.streams.down = True
+        await desk.sessions.revoke(session)
+        assert [event for event, _fields in desk.log.lines] == ["revocation_mark_failed"]
+        assert await refused(other, text)
 
     asyncio.run(scenario())
 
@@ -176,8 +351,44 @@ def test_a_token_without_a_row_is_refused() -> None:
     """A session that nobody wrote down, or that an older Postgres does not know, must sign in again."""
 
     async def scenario() -> None:
-        sessions = Sessions(KEYS, VENUE, FakeDatabase(), lambda: NOW_US, Time())  # type: ignore[arg-type]
-        with pytest.raises(Refusal, match="UNAUTHENTICATED"):
-            await sessions.check(session_issue(KEYS, VENUE, 101, NOW_US)[1])
+        desk = Desk()
+        assert await refused(desk.sessions, session_issue(KEYS, VENUE, 101, NOW_US)[1])
 
     asyncio.run(scenario())
+
+
+def test_a_session_is_ended_by_its_own_account_alone() -> None:
+    """Whoever names a session of another account, one that has ended, or none at all, ends nothing."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        session, text = desk.open(101)
+        assert not await desk.sessions.revoke_named(102, session.jti)
+        for name in ("nonsense", str(uuid.UUID(int=7)), "", session.jti.upper(), f"{{{session.jti}}}"):
+            assert not await desk.sessions.revoke_named(101, name)
+        assert not await refused(desk.sessions, text)
+        assert await desk.sessions.revoke_named(101, session.jti)
+        assert await refused(desk.sessions, text)
+        assert not await desk.sessions.revoke_named(101, session.jti)
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_was_verified_before_ends_all_the_same() -> None:
+    """A token seen before is refused from its expiry on, and lends nothing to one that differs in a single letter."""
+
+    async def scene() -> None:
+        desk = Desk()
+        session, text = desk.open()
+        now_us = [NOW_US]
+        marks = Revocations(desk.streams, desk.streams.keys, lambda: NOW_US, desk.log)  # type: ignore[arg-type]
+        sessions = Sessions(KEYS, VENUE, desk.database, marks, lambda: now_us[0], desk.time)  # type: ignore[arg-type]
+        assert await sessions.check(text) == session
+        now_us[0] = session.expires_us - 1
+        assert await sessions.check(text) == session
+        forged = text[:-9] + ("A" if text[-9] != "A" else "B") + text[-8:]
+        assert await refused(sessions, forged)
+        now_us[0] = session.expires_us
+        assert await refused(sessions, text)
+
+    asyncio.run(scene())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.links import LINK_SECONDS, address_read, token_hash
+from gateway.sign_in.links import LINK_SECONDS, address_read, token_hash
 from shared.streams import AppendStatus
 from tests.gateway_house import House
 

@@ -248,6 +248,20 @@ async def test_request_time_is_stamped_and_bounded(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()["code"]) == (400, "REQUEST_TIME_INVALID")
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("Idempotency-Key", "IDEMPOTENCY_KEY_INVALID"), ("Request-Time", "REQUEST_TIME_INVALID")]
+)
+async def test_what_names_a_request_comes_once(tmp_path: Path, name: str, code: str) -> None:
+    """Two keys, or two times, are refused: whoever joined them on the way, nobody guesses which is meant."""
+    async with House(tmp_path) as house:
+        caller = await house.sign_in()
+        sent = len(house.streams.log)
+        twice = [*caller.items(), (name, str(NOW_US)), (name, str(NOW_US))]
+        answer = await house.client.post(ORDER, json=BUY, headers=twice)
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
+        assert len(house.streams.log) == sent
+
+
 async def test_unknown_is_202_with_the_way_to_ask(tmp_path: Path) -> None:
     """Without an answer in time the caller gets id, time and address to ask by; never a guess."""
     async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
