@@ -21,7 +21,7 @@ PUBLIC, READ, TRADE = LimitName.PUBLIC, LimitName.READ, LimitName.TRADE
 
 
 class Address(NamedTuple):
-    """One route; `abouts.py` says what it takes and answers."""
+    """One route; `documents/abouts.py` says what it takes and answers."""
 
     method: str
     path: str

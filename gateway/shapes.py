@@ -89,7 +89,7 @@ NULLABLE = {
 
 # What a key of a program may do.
 SCOPES = ("read", "trade")
-# The mark that a shape leaves in the schema of its struct; `describe.py` puts the shape's own schema in its place.
+# The mark that a shape leaves in its struct's schema; `documents/describe.py` puts the shape's own in its place.
 SHAPE_MARK = "x-shape"
 # What a reader takes as decimal text, as ECMA-262 reads it: its end is the end of the text.
 _DECIMAL_PATTERN = r"^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,12})?$"
