@@ -6,12 +6,14 @@ all second words, …) so that they compress. Compression and transport are the 
 """
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from engine.core.kernel import entry
+from engine.core.past_cache import LINE_BYTES, copier
 from engine.core.rebuild import rebuild
 from engine.core.schema import STORED_HEADER, STORED_IDS, STORED_RECORD
 from engine.core.state import STATE, allocate
@@ -24,7 +26,9 @@ FORMAT_VERSION = 1
 TABLES = STORED_HEADER + STORED_RECORD
 PREAMBLE_WORDS = 16
 COPY_THREADS = 2  # beside the hot thread; one core alone fills half of what the memory can carry
-COPY_PART_BYTES = 4 * 2**20
+COPY_PART_BYTES = 2 * 2**20
+SHUFFLE_ROWS = 512
+REQUESTS_HOLES_MAX = 8  # with fewer remembered than one in so many rows, they are gathered instead of copied with holes
 
 
 _COPIERS = ThreadPoolExecutor(COPY_THREADS, "snapshot-copy")
@@ -64,7 +68,7 @@ def _gather(rows: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def requests_kept(state: Any) -> np.ndarray:
-    """Return the rows of the requests that are remembered: forgotten ones leave holes in their table for ever."""
+    """Return the rows of the requests that are remembered."""
     queue = state["request_queue"]
     first, end = int(state["queue_first"]) % len(queue), int(state["queue_end"]) % len(queue)
     parts = [queue[first:end]] if first <= end else [queue[first:], queue[:end]]
@@ -73,10 +77,13 @@ def requests_kept(state: Any) -> np.ndarray:
 
 
 def _rows(states: np.ndarray, name: str) -> np.ndarray:
-    """Return the used rows of a stored table, free ones among them, without copying but for the requests."""
+    """Return the used rows of a stored table, free ones among them, without copying but for a few requests."""
     state = states.view(np.ndarray)[0]
     if name == "requests":
-        return _gather(state["requests"], requests_kept(state))
+        # Forgotten ones leave holes in their table for ever, while a gathering touches pages and must not take long.
+        table = state["requests_table"]
+        if REQUESTS_HOLES_MAX * int(table["live"]) < int(table["top"]):
+            return _gather(state["requests"], requests_kept(state))
     if name in ("header", "venue"):
         return states.view(np.ndarray)[name]
     if name in ("feeds", "markets"):
@@ -93,9 +100,14 @@ def _live(rows: np.ndarray, name: str) -> np.ndarray:
     return _gather(np.ascontiguousarray(rows), live[np.argsort(ids[live], kind="stable")].astype(np.int64))
 
 
+def _lines(length: int) -> int:
+    """Return the bytes of the whole cache lines that `length` bytes take: every table begins with one."""
+    return -(-length // LINE_BYTES) * LINE_BYTES
+
+
 def snapshot_size(states: np.ndarray) -> int:
     """Return how many bytes `snapshot_copy` needs now."""
-    return 8 * PREAMBLE_WORDS + sum(_rows(states, name).nbytes for name in TABLES)
+    return 8 * PREAMBLE_WORDS + sum(_lines(_rows(states, name).nbytes) for name in TABLES)
 
 
 @entry
@@ -104,36 +116,45 @@ def peaks_write(states):
     trailing_write_back(states[0])
 
 
+def snapshot_ready(states: np.ndarray, buffer: memoryview) -> int:
+    """Return how many bytes a copy would take now; what it runs is loaded or compiled before it is in a hurry."""
+    peaks_write(states)
+    target = np.frombuffer(buffer, np.int64, PREAMBLE_WORDS)
+    copier(target)(target, np.zeros(PREAMBLE_WORDS, np.int64))
+    return snapshot_size(states)
+
+
 def snapshot_copy(states: np.ndarray, buffer: memoryview) -> int:
     """Copy the used rows of every stored table into a buffer and return the bytes written; nothing but copying."""
     peaks_write(states)
-    target = np.frombuffer(buffer, np.uint8)
-    preamble = target[: 8 * PREAMBLE_WORDS].view(np.int64)
-    at = 8 * PREAMBLE_WORDS
+    target = np.frombuffer(buffer, np.int64, len(buffer) // 8)
+    at = PREAMBLE_WORDS
+    part_words = COPY_PART_BYTES // 8
     parts = []
     for index, name in enumerate(TABLES):
         rows = _rows(states, name)
-        preamble[index] = len(rows)
-        source = rows.view(np.uint8).reshape(-1)
-        for first in range(0, rows.nbytes, COPY_PART_BYTES):
-            part = source[first : first + COPY_PART_BYTES]
+        target[index] = len(rows)
+        source = rows.view(np.int64).reshape(-1)
+        for first in range(0, len(source), part_words):
+            part = source[first : first + part_words]
             parts.append((target[at + first : at + first + len(part)], part))
-        at += rows.nbytes
-    if at <= COPY_PART_BYTES:
+        at += _lines(rows.nbytes) // 8
+    copy = copier(target)
+    if at <= part_words:
         for part in parts:
-            np.copyto(*part)
+            copy(*part)
     else:
-        _copy_together(parts)
-    return at
+        _copy_together(parts, copy)
+    return 8 * at
 
 
-def _copy_together(parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Copy all parts, in this thread and in the two beside it; NumPy lets go of the interpreter meanwhile."""
+def _copy_together(parts: list[tuple[np.ndarray, np.ndarray]], copy: Callable[..., None]) -> None:
+    """Copy all parts, in this thread and in the two beside it; the copies let go of the interpreter meanwhile."""
     left = iter(parts)  # advancing a list's iterator is one step of the interpreter: no part is taken twice
 
     def work() -> None:
         for part in left:
-            np.copyto(*part)
+            copy(*part)
 
     helpers = [_COPIERS.submit(work) for _ in range(COPY_THREADS)]
     work()
@@ -151,7 +172,7 @@ def _tables_of_copy(buffer: memoryview) -> dict[str, np.ndarray]:
         dtype = _dtype(name)
         size = int(counts[index]) * dtype.itemsize
         tables[name] = _live(source[at : at + size].view(dtype), name)
-        at += size
+        at += _lines(size)
     return tables
 
 
@@ -182,6 +203,15 @@ def hashes(states: np.ndarray) -> tuple[str, str]:
     return _hashes({name: _live(_rows(states, name), name) for name in TABLES})
 
 
+def _shuffled(rows: np.ndarray) -> bytes:
+    """Return the bytes of all first words of the rows, then of all second words, …; a few rows at a time stay near."""
+    words = _words(np.ascontiguousarray(rows))
+    columns = np.empty((words.shape[1], len(words)), np.int64)
+    for first in range(0, len(words), SHUFFLE_ROWS):
+        columns[:, first : first + SHUFFLE_ROWS] = words[first : first + SHUFFLE_ROWS].T
+    return columns.tobytes()
+
+
 def snapshot_document(buffer: memoryview, length: int) -> dict[str, Any]:
     """
     Return a snapshot of a copy: versions, position, hashes, summary, and each table's shuffled bytes.
@@ -193,8 +223,7 @@ def snapshot_document(buffer: memoryview, length: int) -> dict[str, Any]:
     header = tables["header"][0]
     packed = {}
     for name, rows in tables.items():
-        shuffled = np.ascontiguousarray(_words(np.ascontiguousarray(rows)).T).tobytes()
-        packed[name] = {"rows": len(rows), "dtype": str(_dtype(name).descr), "bytes": shuffled}
+        packed[name] = {"rows": len(rows), "dtype": str(_dtype(name).descr), "bytes": _shuffled(rows)}
     return {
         "format": FORMAT_VERSION,
         "schema": SCHEMA_VERSION,
