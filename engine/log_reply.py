@@ -5,16 +5,18 @@ Most entries of a log are quotes, which the compiled reader takes from the bytes
 lists for them first would cost more than everything that follows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from engine.canonical import entries_walk, named_find, rows_read, texts_walk
 from engine.core.kernel import JIT
+from engine.decode.rows import entries_walk, named_find, rows_read, texts_walk
+from engine.decode.words import AHEAD
 from shared.records import COMMAND_WORDS
 from shared.stream_ahead import Ahead
-from shared.stream_keys import Entry, StreamsDown, follows, log_id, seq_of_log_id
+from shared.stream_keys import Entry, StreamsDown, follows, seq_of_log_id
 from shared.stream_raw import RawEntries
 from shared.wire import Batch
 
@@ -35,10 +37,10 @@ class Filled(NamedTuple):
 class LogReader:
     """Reads one log forward: the answers' bytes where streams and compiler allow it, far from the end one ahead."""
 
-    def __init__(self, streams: Any, keys: Any) -> None:
+    def __init__(self, streams: Any, keys: Any, fast: bool = True) -> None:
         self.streams = streams
         self.keys = keys
-        self.raw = JIT and hasattr(streams, "read_log_raw")
+        self.raw = fast and JIT and hasattr(streams, "read_log_raw")
         self.ahead = Ahead(streams) if self.raw else None
 
     def read(self, after_seq: int, count: int, block_ms: int | None) -> Sequence[Entry]:
@@ -59,33 +61,41 @@ class LogReader:
         return reply
 
 
-def reply_of(entries: list[Entry]) -> Sequence[Entry]:
-    """Return entries that came another way as Redis would have answered them, where there is a compiled reader."""
-    if not JIT:
-        return entries
-    parts = []
-    for entry in entries:
-        stream_id = log_id(entry.seq)
-        parts.append(b"*2\r\n$%d\r\n%b\r\n*%d\r\n" % (len(stream_id), stream_id, 2 * len(entry.fields)))
-        for name, value in entry.fields:
-            parts.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(value), value))
-    return LogReply(b"".join(parts), 0, len(entries), entries)
+def padded(raw: bytes) -> np.ndarray:
+    """Return bytes as a writable array with the room behind them that the compiled reader looks ahead into."""
+    room = bytearray(len(raw) + AHEAD)
+    room[: len(raw)] = raw
+    return np.frombuffer(room, np.uint8)
+
+
+@lru_cache(maxsize=1)
+def rooms_of(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words of a batch's records, and room for the indexes of what is left; kept for the next call."""
+    return batch.commands.view(np.int64).reshape(-1, COMMAND_WORDS), np.empty(batch.capacity, np.int64)
 
 
 class LogReply(Sequence[Entry]):
     """
-    The entries that stand in `raw` from byte `first` on.
+    The `length` entries that stand in `raw` from byte `first` to `end`, or to the last one.
 
-    Shapes: bytes uint8[n]; places int64[length + 1], where each entry begins, and where the last ends.
+    Shapes: raw uint8[n], writable, as long as the entries are looked at unchanged between those bytes; places
+    int64[length + 1], where each entry begins, and where the last ends, given by who knows them already.
     """
 
-    def __init__(self, raw: bytes, first: int, length: int, made_of: Sequence[Entry] | None = None) -> None:
-        self.raw = raw
-        self.made_of = made_of  # the entries themselves, where they were there before the bytes
-        self.bytes = np.frombuffer(raw, np.uint8)
+    def __init__(
+        self,
+        raw: "np.ndarray | bytes",
+        first: int,
+        length: int,
+        end: int | None = None,
+        places: np.ndarray | None = None,
+    ) -> None:
+        # One kind of array: another would be compiled once more.
+        self.raw = raw if isinstance(raw, np.ndarray) else padded(raw)
         self.length = length
-        self.places = np.empty(length + 1, np.int64)
-        if entries_walk(self.bytes, first, length, self.places) != len(raw):
+        self.places = np.empty(length + 1, np.int64) if places is None else places
+        last = len(raw) if end is None else end
+        if places is None and entries_walk(self.raw, first, last, 0, length, self.places) != (length, last):
             raise StreamsDown("Redis answered something that is no list of entries")
 
     def __len__(self) -> int:
@@ -107,25 +117,28 @@ class LogReply(Sequence[Entry]):
 
     def entry(self, index: int) -> Entry:
         """Return one entry as the ordinary verb would."""
-        if self.made_of is not None:
-            return self.made_of[index]
         texts = self.texts(index)
         return Entry(seq_of_log_id(texts[0]), list(zip(texts[1::2], texts[2::2], strict=True)))
+
+    def kept(self, index: int) -> Callable[[], Entry]:
+        """Return what gives one entry, made only then, when other bytes stand here."""
+        raw = self.raw[self.places[index] : self.places[index + 1]].tobytes()
+        return lambda: LogReply(raw, 0, 1).entry(0)
 
     def texts(self, index: int) -> list[bytes]:
         """Return the id, names and values of one entry."""
         raw, spans = self.raw, SPANS
         first, last = self.places[index : index + 2].tolist()
-        count = texts_walk(self.bytes, first, last, spans)
+        count = texts_walk(raw, first, last, spans)
         if count > len(spans):
             spans = np.empty((count, 2), np.int64)
-            texts_walk(self.bytes, first, last, spans)
-        return [raw[begin:end] for begin, end in spans[:count].tolist()]
+            texts_walk(raw, first, last, spans)
+        return [raw[begin:end].tobytes() for begin, end in spans[:count].tolist()]
 
     def named(self, name: bytes) -> list[int]:
         """Return the indexes of the entries whose last value has this name, which says what they are."""
         found = np.empty(self.length, np.int64)
-        count = named_find(self.bytes, self.places, self.length, np.frombuffer(name, np.uint8), found)
+        count = named_find(self.raw, self.places, self.length, np.frombuffer(bytearray(name), np.uint8), found)
         indexes: list[int] = found[:count].tolist()
         return indexes
 
@@ -135,10 +148,10 @@ class LogReply(Sequence[Entry]):
 
         What the compiled reader leaves goes through the ordinary one, its number through the rule of gaps.
         """
-        words = batch.commands.view(np.int64).reshape(-1, COMMAND_WORDS)
-        left = np.empty(self.length, np.int64)
-        left_count, tick_seq = rows_read(self.bytes, self.places, self.length, last_seq, words, left)
-        for index in left[:left_count].tolist():
+        assert self.length <= batch.capacity, "more entries than the batch holds"
+        words, left = rooms_of(batch)
+        left_count, tick_seq = rows_read(self.raw, self.places, self.length, last_seq, words, left)
+        for index in left[:left_count].tolist() if left_count else ():
             entry = self.entry(index)
             seq_before = int(batch.commands["seq"][index - 1]) if index else last_seq
             if not follows(seq_before, entry):

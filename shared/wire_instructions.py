@@ -13,7 +13,7 @@ from shared import units, wire_orders, wire_parameters
 from shared.codes import DeadmanScope, EntryKind, Op, ResultCode, TriggerBy
 from shared.wire_beside import Beside
 from shared.wire_rows import AT, Malformed, Row, whole
-from shared.wire_values import HEX32, OK, Reader, blank, keys_read
+from shared.wire_values import HEX32, OK, Key, blank, keys_read
 
 
 def _commands_read(row: Row, value: Any) -> ResultCode:
@@ -23,8 +23,8 @@ def _commands_read(row: Row, value: Any) -> ResultCode:
     return OK if 1 <= len(value) <= r.BATCH_MAX else ResultCode.BATCH_SIZE_INVALID
 
 
-# op -> the readers of its keys in canonical order, and the keys that must be there
-_OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
+# op -> its keys in canonical order, and those that must be there
+_OPERATIONS: dict[Op, tuple[dict[str, Key], str]] = {
     Op.ACCOUNT_OPEN: (wire_orders.ACCOUNT_OPEN, "owner"),
     Op.ORDER_PLACE: (wire_orders.ORDER_PLACE, "market side kind"),
     Op.ORDER_AMEND: (wire_orders.ORDER_AMEND, ""),
@@ -40,7 +40,7 @@ _OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
     Op.MARGIN_MODE_SET: (wire_orders.MARGIN_MODE_SET, "market mode"),
     Op.DEADMAN_SET: (wire_orders.DEADMAN_SET, "timeout_ms"),
     Op.ACCOUNT_RESET: ({}, ""),
-    Op.BATCH: ({"commands": _commands_read}, "commands"),
+    Op.BATCH: ({"commands": Key(_commands_read)}, "commands"),
     Op.VENUE_SET: (wire_parameters.VENUE_SET, ""),
     Op.MARKET_SET: (wire_parameters.MARKET_SET, "market"),
     Op.MARKET_HALT: (wire_orders.MARKET_ONLY, "market"),
@@ -54,10 +54,15 @@ _OPERATIONS: dict[Op, tuple[dict[str, Reader], str]] = {
     Op.SUBACCOUNT_OPEN: ({}, ""),
     Op.ACCOUNT_TRANSFER: (wire_orders.ACCOUNT_TRANSFER, "account_to amount"),
 }
-_READERS = {op: (readers, frozenset(required.split())) for op, (readers, required) in _OPERATIONS.items()}
-# op -> (its keys in canonical order, those that must be there)
+KEYS = {op: (keys, frozenset(required.split())) for op, (keys, required) in _OPERATIONS.items()}
+# op -> (the names of its keys in canonical order, those that must be there)
 OPERATIONS: dict[Op, tuple[tuple[str, ...], frozenset[str]]] = {
-    op: (tuple(readers), required) for op, (readers, required) in _READERS.items()
+    op: (tuple(keys), required) for op, (keys, required) in KEYS.items()
+}
+# op -> the field that says something though its key is left out, and what
+DEFAULTS: dict[Op, tuple[str, int]] = {
+    Op.ORDER_PLACE: ("trigger_by", TriggerBy.QUOTE),
+    Op.DEADMAN_SET: ("scope", DeadmanScope.OPENING),
 }
 OPERATOR_OPS = frozenset(
     {
@@ -72,7 +77,7 @@ OPERATOR_OPS = frozenset(
         Op.ACCOUNT_CREDIT,
     }
 )
-USER_OPS = frozenset(_READERS) - OPERATOR_OPS
+USER_OPS = frozenset(KEYS) - OPERATOR_OPS
 BATCH_OPS = USER_OPS - {Op.ACCOUNT_OPEN, Op.SUBACCOUNT_OPEN, Op.BATCH, Op.ACCOUNT_RESET}
 
 
@@ -115,12 +120,11 @@ def instruction_read(row: Row, data: dict[str, Any], beside: Beside) -> None:
 def _command_read(row: Row, op: Op, data: dict[str, Any]) -> bool:
     """Fill the words of one operation; return whether its shape is sound."""
     row[AT["op"]] = op
-    if op == Op.ORDER_PLACE:
-        row[AT["trigger_by"]] = TriggerBy.QUOTE
-    elif op == Op.DEADMAN_SET:
-        row[AT["scope"]] = DeadmanScope.OPENING
-    readers, required = _READERS[op]
-    if not keys_read(row, data, readers, required):
+    if op in DEFAULTS:
+        field, value = DEFAULTS[op]
+        row[AT[field]] = value
+    keys, required = KEYS[op]
+    if not keys_read(row, data, keys, required):
         return False
     nothing = op in (Op.VENUE_SET, Op.MARKET_SET) and row[AT["parameters"]] == 0
     if nothing and row[AT["code_late"]] == OK:

@@ -1,5 +1,5 @@
 """
-The keys of the operations of a user, each with its reader, in canonical order; pure.
+The keys of the operations of a user, each with how it is read, in canonical order; pure.
 
 `oco` is checked here and becomes a record of its own (`leg_read`): what it leaves out is the first leg's, which the
 core fills in.
@@ -11,17 +11,18 @@ from shared import records as r
 from shared.codes import DeadmanScope, MarginMode, OrderKind, ResultCode, Side, Stp, Tif, Tpsl, TriggerBy
 from shared.wire_rows import AT, Row
 from shared.wire_values import (
+    CLIENT_ID,
+    MARKET,
     OK,
-    Reader,
+    OWNER,
+    Key,
+    Shape,
     blank,
     choice_key,
-    client_id_read,
     decimal_key,
     decimal_put,
     flag_key,
     keys_read,
-    market_read,
-    owner_read,
     percent_key,
     present,
     whole_key,
@@ -49,8 +50,8 @@ MODES = {mode.name.lower(): int(mode) for mode in MarginMode if mode}
 SCOPES = {scope.name.lower(): int(scope) for scope in DeadmanScope if scope}
 
 
-def _child_key(field: str, bit: int, bit_null: int, bit_price: int) -> Reader:
-    """Return the reader of `{"price_trigger", "trigger_by"?, "price"?}`, or of the bare trigger; null removes."""
+def _child_key(field: str, bit: int, bit_null: int, bit_price: int) -> Key:
+    """Return the key of `{"price_trigger", "trigger_by"?, "price"?}`, or of the bare trigger; null removes."""
 
     def put(row: Row, value: Any) -> ResultCode:
         row[AT[field + "_by"]] = TriggerBy.QUOTE
@@ -65,23 +66,23 @@ def _child_key(field: str, bit: int, bit_null: int, bit_price: int) -> Reader:
             return ResultCode.FIELD_MISSING
         code = decimal_put(row, field, value["price_trigger"])
         if code == OK and "trigger_by" in value:
-            code = choice_key(field + "_by", SOURCES)(row, value["trigger_by"])
+            code = choice_key(field + "_by", SOURCES).read(row, value["trigger_by"])
         if "price" in value:
             present(row, bit_price)
             if code == OK:
                 code = decimal_put(row, field + "_price", value["price"])
         return code
 
-    return put
+    return Key(put, Shape.CHILD, field, bit, bit_null, bit_price)
 
 
-def _or_null(reader: Reader, bit_null: int) -> Reader:
-    """Return a reader that takes null too, which removes what was set."""
+def _or_null(key: Key, bit_null: int) -> Key:
+    """Return a key that takes null too, which removes what was set."""
 
     def put(row: Row, value: Any) -> ResultCode:
-        return present(row, bit_null) if value is None else reader(row, value)
+        return present(row, bit_null) if value is None else key.read(row, value)
 
-    return put
+    return key._replace(read=put, bit_null=bit_null)
 
 
 def _oco_read(row: Row, value: Any) -> ResultCode:
@@ -107,7 +108,7 @@ _TAKE_PROFIT = _child_key("take_profit", r.PRESENT_TAKE_PROFIT, r.PRESENT_TAKE_P
 _STOP_LOSS = _child_key("stop_loss", r.PRESENT_STOP_LOSS, r.PRESENT_STOP_LOSS_NULL, r.PRESENT_STOP_LOSS_PRICE)
 
 # What an order and the other leg of an OCO both say between their quantity and their bracket.
-_TERMS: dict[str, Reader] = {
+_TERMS: dict[str, Key] = {
     "price": _PRICE,
     "price_trigger": _PRICE_TRIGGER,
     "trigger_by": choice_key("trigger_by", SOURCES, r.PRESENT_TRIGGER_BY),
@@ -122,11 +123,11 @@ _TERMS: dict[str, Reader] = {
     "stp": _STP,
     "slippage_bps": _SLIPPAGE,
 }
-_HEAD: dict[str, Reader] = {"market": market_read, "side": _SIDE, "kind": _KIND, "qty": _QTY}
-_LEG: dict[str, Reader] = {**_HEAD, **_TERMS, "client_order_id": client_id_read}
+_HEAD: dict[str, Key] = {"market": MARKET, "side": _SIDE, "kind": _KIND, "qty": _QTY}
+_LEG: dict[str, Key] = {**_HEAD, **_TERMS, "client_order_id": CLIENT_ID}
 _LEG_REQUIRED = frozenset({"kind"})
 
-ORDER_PLACE: dict[str, Reader] = {
+ORDER_PLACE: dict[str, Key] = {
     **_HEAD,
     "quote_qty": decimal_key("quote_qty", r.PRESENT_QUOTE_QTY),
     "close_percent": percent_key("close_percent", r.PRESENT_CLOSE_PERCENT),
@@ -134,21 +135,21 @@ ORDER_PLACE: dict[str, Reader] = {
     "take_profit": _TAKE_PROFIT,
     "stop_loss": _STOP_LOSS,
     "tpsl": choice_key("tpsl", TPSLS, r.PRESENT_TPSL),
-    "oco": _oco_read,
-    "client_order_id": client_id_read,
+    "oco": Key(_oco_read),
+    "client_order_id": CLIENT_ID,
 }
-ORDER_AMEND: dict[str, Reader] = {
+ORDER_AMEND: dict[str, Key] = {
     "order_id": _ORDER_ID,
-    "client_order_id": client_id_read,
+    "client_order_id": CLIENT_ID,
     "qty": _QTY,
     "price": _PRICE,
     "price_trigger": _PRICE_TRIGGER,
 }
-ORDER_CANCEL: dict[str, Reader] = {"order_id": _ORDER_ID, "client_order_id": client_id_read}
-MARKET_ONLY: dict[str, Reader] = {"market": market_read}
-MARKET_SETTLE: dict[str, Reader] = {"market": market_read, "price": _PRICE}
-TRADE_CREATE: dict[str, Reader] = {
-    "market": market_read,
+ORDER_CANCEL: dict[str, Key] = {"order_id": _ORDER_ID, "client_order_id": CLIENT_ID}
+MARKET_ONLY: dict[str, Key] = {"market": MARKET}
+MARKET_SETTLE: dict[str, Key] = {"market": MARKET, "price": _PRICE}
+TRADE_CREATE: dict[str, Key] = {
+    "market": MARKET,
     "side": _SIDE,
     "margin": decimal_key("margin", r.PRESENT_MARGIN),
     "qty": _QTY,
@@ -156,31 +157,31 @@ TRADE_CREATE: dict[str, Reader] = {
     "slippage_bps": _SLIPPAGE,
     "take_profit": _TAKE_PROFIT,
     "stop_loss": _STOP_LOSS,
-    "client_order_id": client_id_read,
+    "client_order_id": CLIENT_ID,
 }
-TRADE_CLOSE: dict[str, Reader] = {
+TRADE_CLOSE: dict[str, Key] = {
     "position_id": _POSITION_ID,
     "qty": _QTY,
     "percent": percent_key("percent", r.PRESENT_PERCENT),
 }
-POSITION_ONLY: dict[str, Reader] = {"position_id": _POSITION_ID}
-POSITION_TRIGGERS_SET: dict[str, Reader] = {
+POSITION_ONLY: dict[str, Key] = {"position_id": _POSITION_ID}
+POSITION_TRIGGERS_SET: dict[str, Key] = {
     "position_id": _POSITION_ID,
     "take_profit": _TAKE_PROFIT,
     "stop_loss": _STOP_LOSS,
 }
-MARGIN_CHANGE: dict[str, Reader] = {"position_id": _POSITION_ID, "amount": decimal_key("amount")}
-LEVERAGE_SET: dict[str, Reader] = {"market": market_read, "leverage": whole_key("leverage")}
-MARGIN_MODE_SET: dict[str, Reader] = {"market": market_read, "mode": choice_key("mode", MODES)}
-DEADMAN_SET: dict[str, Reader] = {"timeout_ms": whole_key("timeout_ms"), "scope": choice_key("scope", SCOPES)}
-ACCOUNT_OPEN: dict[str, Reader] = {"owner": owner_read}
-ACCOUNT_GUARDS_SET: dict[str, Reader] = {
+MARGIN_CHANGE: dict[str, Key] = {"position_id": _POSITION_ID, "amount": decimal_key("amount")}
+LEVERAGE_SET: dict[str, Key] = {"market": MARKET, "leverage": whole_key("leverage")}
+MARGIN_MODE_SET: dict[str, Key] = {"market": MARKET, "mode": choice_key("mode", MODES)}
+DEADMAN_SET: dict[str, Key] = {"timeout_ms": whole_key("timeout_ms"), "scope": choice_key("scope", SCOPES)}
+ACCOUNT_OPEN: dict[str, Key] = {"owner": OWNER}
+ACCOUNT_GUARDS_SET: dict[str, Key] = {
     "leverage_max": _or_null(whole_key("leverage_most", r.PRESENT_LEVERAGE_MOST), r.PRESENT_LEVERAGE_MOST_NULL),
     "daily_loss_max": _or_null(decimal_key("loss_most", r.PRESENT_LOSS_MOST), r.PRESENT_LOSS_MOST_NULL),
     "slippage_bps": _or_null(_SLIPPAGE, r.PRESENT_SLIPPAGE_NULL),
     "stp": _or_null(_STP, r.PRESENT_STP_NULL),
 }
-ACCOUNT_TRANSFER: dict[str, Reader] = {"account_to": whole_key("account_to"), "amount": decimal_key("amount")}
+ACCOUNT_TRANSFER: dict[str, Key] = {"account_to": whole_key("account_to"), "amount": decimal_key("amount")}
 
 
 def leg_read(data: dict[str, Any]) -> Row:

@@ -11,7 +11,7 @@ from shared import genesis
 from shared import records as r
 from shared.codes import ResultCode
 from shared.wire_rows import AT, Row
-from shared.wire_values import OK, Reader, decimal_key, decimal_read, market_read, reason_read, whole_read
+from shared.wire_values import MARKET, OK, REASON, Key, decimal_key, decimal_read, whole_read
 
 _TIER_KEYS = ("floor", "mmr_ppm", "leverage_max")
 
@@ -110,19 +110,19 @@ def config_read(data: dict[str, Any]) -> Row:
     return config
 
 
-def _market_key(name: str) -> Reader:
-    """Return the reader that checks one parameter; the values are read again by who keeps the configuration."""
+def _market_key(name: str) -> Key:
+    """Return the key that checks one parameter; the values are read again by who keeps the configuration."""
     bit = 1 << r.MARKET_PARAMETERS.index(name)
 
     def put(row: Row, value: Any) -> ResultCode:
         row[AT["parameters"]] |= bit
         return parameter_put([0] * r.CONFIG_WORDS, name, value)
 
-    return put
+    return Key(put)
 
 
-def _venue_key(name: str) -> Reader:
-    """Return the reader of one of the venue's limits, or of the starting balance."""
+def _venue_key(name: str) -> Key:
+    """Return the key of one of the venue's limits, or of the starting balance."""
     bit = 1 << r.VENUE_PARAMETERS.index(name)
 
     def put(row: Row, value: Any) -> ResultCode:
@@ -133,9 +133,9 @@ def _venue_key(name: str) -> Reader:
             code, row[AT[name]] = _whole_read(value, *genesis.VENUE_BOUNDS[name])
         return code
 
-    return put
+    return Key(put)
 
 
-VENUE_SET: dict[str, Reader] = {name: _venue_key(name) for name in r.VENUE_PARAMETERS}
-MARKET_SET: dict[str, Reader] = {"market": market_read, **{name: _market_key(name) for name in r.MARKET_PARAMETERS}}
-ACCOUNT_CREDIT: dict[str, Reader] = {"amount": decimal_key("amount"), "reason": reason_read}
+VENUE_SET: dict[str, Key] = {name: _venue_key(name) for name in r.VENUE_PARAMETERS}
+MARKET_SET: dict[str, Key] = {"market": MARKET, **{name: _market_key(name) for name in r.MARKET_PARAMETERS}}
+ACCOUNT_CREDIT: dict[str, Key] = {"amount": decimal_key("amount"), "reason": REASON}

@@ -1,12 +1,15 @@
 """
 One JSON value -> the words of its field, or the first rule of shape it breaks; pure.
 
-A reader takes the row and the value and returns a code. Its `bit` is set whenever the key is there, sound or not.
+A key's reader takes the row and the value and returns a code. Its `bit` is set whenever the key is there, sound or not.
+What a key says besides its reader is the same once more as a table: engine.decode reads canonical values by it.
 """
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from shared import records as r
 from shared import units
@@ -14,10 +17,38 @@ from shared.codes import ResultCode
 from shared.wire_rows import AT, BLANK, PRINTABLE, WORD_MAX, Row, market_put, words_put
 
 HEX32 = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,36}", re.ASCII)
+CLIENT_ID_TEXT = re.compile(r"[A-Za-z0-9_.:-]{1,36}", re.ASCII)
 OK = ResultCode.OK
 
 Reader = Callable[[Row, Any], ResultCode]
+
+
+class Shape(IntEnum):
+    """How the value of a key looks; one of OTHER shape is known to its reader alone."""
+
+    OTHER = 0
+    DECIMAL = 1
+    WHOLE = 2
+    PERCENT = 3
+    CHOICE = 4
+    FLAG = 5
+    MARKET = 6
+    CLIENT_ID = 7
+    OWNER = 8
+    REASON = 9
+    CHILD = 10  # an order that hangs on another: a decimal, or an object around it
+
+
+class Key(NamedTuple):
+    """How the value of one key is read, and where it goes."""
+
+    read: Reader
+    shape: Shape = Shape.OTHER
+    field: str = ""  # the first that the value fills
+    bit: int = 0  # set when the key is there
+    bit_null: int = 0  # set instead when its value is null, which is refused without it
+    bit_price: int = 0  # of a child with a price
+    choices: Mapping[str, int] = MappingProxyType({})
 
 
 def present(row: Row, bit: int) -> ResultCode:
@@ -48,20 +79,20 @@ def decimal_put(row: Row, field: str, value: Any) -> ResultCode:
     return code
 
 
-def decimal_key(field: str, bit: int = 0) -> Reader:
-    """Return the reader of a decimal."""
+def decimal_key(field: str, bit: int = 0) -> Key:
+    """Return the key of a decimal."""
 
     def put(row: Row, value: Any) -> ResultCode:
         present(row, bit)
         return decimal_put(row, field, value)
 
-    return put
+    return Key(put, Shape.DECIMAL, field, bit)
 
 
 def choice_key(
     field: str, choices: dict[str, int], bit: int = 0, unknown: ResultCode = ResultCode.FIELD_VALUE_UNKNOWN
-) -> Reader:
-    """Return the reader of one of some words."""
+) -> Key:
+    """Return the key of one of some words."""
 
     def put(row: Row, value: Any) -> ResultCode:
         present(row, bit)
@@ -72,7 +103,7 @@ def choice_key(
         row[AT[field]] = choices[value]
         return OK
 
-    return put
+    return Key(put, Shape.CHOICE, field, bit, choices=choices)
 
 
 def whole_read(value: Any) -> ResultCode:
@@ -82,8 +113,8 @@ def whole_read(value: Any) -> ResultCode:
     return OK if type(value) is int else ResultCode.FIELD_TYPE_INVALID
 
 
-def whole_key(field: str, bit: int = 0) -> Reader:
-    """Return the reader of an integer; one outside the word's range is stored as -1, which every check refuses."""
+def whole_key(field: str, bit: int = 0) -> Key:
+    """Return the key of an integer; one outside the word's range is stored as -1, which every check refuses."""
 
     def put(row: Row, value: Any) -> ResultCode:
         present(row, bit)
@@ -92,11 +123,11 @@ def whole_key(field: str, bit: int = 0) -> Reader:
             row[AT[field]] = value if 0 <= value <= WORD_MAX else -1
         return code
 
-    return put
+    return Key(put, Shape.WHOLE, field, bit)
 
 
-def percent_key(field: str, bit: int) -> Reader:
-    """Return the reader of a percentage; one that is not whole is stored as -1."""
+def percent_key(field: str, bit: int) -> Key:
+    """Return the key of a percentage; one that is not whole is stored as -1."""
 
     def put(row: Row, value: Any) -> ResultCode:
         present(row, bit)
@@ -105,11 +136,11 @@ def percent_key(field: str, bit: int) -> Reader:
             row[AT[field]] = whole if e12 == 0 else -1
         return code
 
-    return put
+    return Key(put, Shape.PERCENT, field, bit)
 
 
-def flag_key(field: str, bit: int = 0) -> Reader:
-    """Return the reader of true or false."""
+def flag_key(field: str, bit: int = 0) -> Key:
+    """Return the key of true or false."""
 
     def put(row: Row, value: Any) -> ResultCode:
         present(row, bit)
@@ -118,7 +149,7 @@ def flag_key(field: str, bit: int = 0) -> Reader:
         row[AT[field]] = int(value)
         return OK
 
-    return put
+    return Key(put, Shape.FLAG, field, bit)
 
 
 def market_read(row: Row, value: Any) -> ResultCode:
@@ -133,7 +164,7 @@ def client_id_read(row: Row, value: Any) -> ResultCode:
     """Store a client order id."""
     if type(value) is not str:
         return ResultCode.FIELD_TYPE_INVALID
-    if _CLIENT_ID.fullmatch(value) is None:
+    if CLIENT_ID_TEXT.fullmatch(value) is None:
         return ResultCode.TEXT_INVALID
     words_put(row, "client_order_id", units.words_of_text(value, r.CLIENT_ID_WORDS))
     return present(row, r.PRESENT_CLIENT_ORDER_ID)
@@ -159,21 +190,27 @@ def reason_read(row: Row, value: Any) -> ResultCode:
     return OK
 
 
-def keys_read(row: Row, data: dict[str, Any], readers: dict[str, Reader], required: frozenset[str]) -> bool:
+MARKET = Key(market_read, Shape.MARKET, "market", r.PRESENT_MARKET)
+CLIENT_ID = Key(client_id_read, Shape.CLIENT_ID, "client_order_id", r.PRESENT_CLIENT_ORDER_ID)
+OWNER = Key(owner_read, Shape.OWNER, "owner_hi")
+REASON = Key(reason_read, Shape.REASON, "reason")
+
+
+def keys_read(row: Row, data: dict[str, Any], keys: dict[str, Key], required: frozenset[str]) -> bool:
     """
-    Store the values of an object key by key in the readers' order; return False when it ended early.
+    Store the values of an object key by key in the keys' order; return False when it ended early.
 
     Writes: code_early for a key or kind that the rules do not know, which ends it; code_late for the first of a wrong
     type or missing.
     """
-    if not data.keys() <= readers.keys():
+    if not data.keys() <= keys.keys():
         row[AT["code_early"]] = ResultCode.FIELD_UNKNOWN
         return False
-    for key, reader in readers.items():
-        if key in data:
-            code = reader(row, data[key])
+    for name, key in keys.items():
+        if name in data:
+            code = key.read(row, data[name])
         else:
-            code = ResultCode.FIELD_MISSING if key in required else OK
+            code = ResultCode.FIELD_MISSING if name in required else OK
         if code == ResultCode.FIELD_UNKNOWN:
             row[AT["code_early"]] = code
             return False
