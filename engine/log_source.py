@@ -5,7 +5,7 @@ Recovery, replay and every tool that asks for the past read through here. What n
 reader refuses by the rule it refuses any gap by.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,31 @@ from shared.stream_keys import Entry, Keys, follows
 COMPILED_MIN = 100  # entries from which on it pays to hand them to the compiled reader
 
 
+class PlainReader:
+    """The archive's entries as shared.archive yields them."""
+
+    def __init__(self, entries: Generator[Entry, None, None]) -> None:
+        self.entries = entries
+
+    def take(self, count: int) -> list[Entry]:
+        """Return up to `count` entries, none at the end."""
+        return list(islice(self.entries, count))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.entries.close()
+
+
 class LogSource:
     """One reader of one venue's log, wherever its entries lie; it goes forward, and may jump."""
 
-    def __init__(self, streams: Any, keys: Keys, folder: Path | None) -> None:
+    def __init__(self, streams: Any, keys: Keys, folder: Path | None, fast: bool = True) -> None:
         self.streams = streams  # None: the archive alone
+        self.fast = fast  # compiled readers where there are any
         self.keys = keys
         self.folder = folder  # of the archive; None: Redis alone
         self.reader: Any = None  # of Redis: engine.log_reply.LogReader
-        self.archived: Iterator[Entry] | None = None  # open, and right behind `archived_seq`
+        self.archived: Any = None  # open, and right behind `archived_seq`: ArchiveReader, or PlainReader
         self.archived_seq = 0
         self.archived_end: int | None = None  # Redis holds what follows this; None: there is no Redis
         self.archived_count = 0  # entries that came from the archive
@@ -39,9 +55,8 @@ class LogSource:
         """
         if self.streams is None:
             return self.read_archive(after_seq, count, None)
-        end = self.archived_end
-        if self.archived is not None and end is not None and after_seq == self.archived_seq < end:
-            archived = self.read_archive(after_seq, count, end)
+        if self.in_archive(after_seq):
+            archived = self.read_archive(after_seq, count, self.archived_end)
             if archived:
                 return archived
         entries = self.read_redis(after_seq, count, block_ms)
@@ -50,6 +65,11 @@ class LogSource:
         self.close()
         self.place = "log"
         return entries
+
+    def in_archive(self, after_seq: int) -> bool:
+        """Return whether the archive is being read there, and goes on below what Redis holds."""
+        end = self.archived_end
+        return self.archived is not None and end is not None and after_seq == self.archived_seq < end
 
     def trimmed(self, entry: Entry) -> bool:
         """Return whether Redis holds nothing before this entry, so that what is missing may have been trimmed."""
@@ -64,7 +84,7 @@ class LogSource:
         if self.reader is None:
             from engine.log_reply import LogReader
 
-            self.reader = LogReader(self.streams, self.keys)
+            self.reader = LogReader(self.streams, self.keys, self.fast)
         entries: Sequence[Entry] = self.reader.read(after_seq, count, block_ms)
         return entries
 
@@ -74,26 +94,33 @@ class LogSource:
             return []
         if self.archived is None or after_seq != self.archived_seq or to_seq != self.archived_end:
             self.close()
-            self.archived = iter(archive_entries(self.folder, self.keys.venue, after_seq, to_seq))
+            self.archived = self.archive_open(after_seq, count, to_seq)
             self.archived_seq, self.archived_end = after_seq, to_seq
-        entries = list(islice(self.archived, count))
+        entries: Sequence[Entry] = self.archived.take(count)
         if not entries or not follows(after_seq, entries[0]):
             self.close()
             return []
         self.archived_seq = entries[-1].seq
         self.archived_count += len(entries)
         self.place = "archive"
-        if len(entries) < COMPILED_MIN:
-            return entries
-        from engine.log_reply import reply_of
+        return entries
 
-        return reply_of(entries)
+    def archive_open(self, after_seq: int, count: int, to_seq: int | None) -> Any:
+        """Return what reads the archive on from a seq: the compiled reader for many entries, where there is one."""
+        assert self.folder is not None
+        if self.fast and count >= COMPILED_MIN:
+            from engine.core.kernel import JIT  # not before it is needed, see read_redis
+
+            if JIT:
+                from engine.archive_reader import ArchiveReader
+
+                return ArchiveReader(self.folder, self.keys.venue, after_seq, to_seq)
+        return PlainReader(archive_entries(self.folder, self.keys.venue, after_seq, to_seq))
 
     def close(self) -> None:
         """Let go of the archive's file; the next read opens it again where it has to."""
-        closing = getattr(self.archived, "close", None)
-        if closing is not None:
-            closing()
+        if self.archived is not None:
+            self.archived.close()
         self.archived = None
 
     def release(self) -> None:

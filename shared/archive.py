@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,10 +191,15 @@ def ts_of(entry: Entry) -> int:
 # -- reading
 
 
-def segment_lines(segment: Segment) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of a file's lines, its bytes and its header checked; raises ArchiveDamaged."""
+def segment_check(segment: Segment) -> None:
+    """Raise ArchiveDamaged when a closed file's bytes are not those that its name states."""
     if not segment.is_open and file_digest16(segment.path) != segment.digest16:
         raise ArchiveDamaged(segment.path, 0, "its bytes are not those it was closed with")
+
+
+def segment_lines(segment: Segment) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of a file's lines, its bytes and its header checked; raises ArchiveDamaged."""
+    segment_check(segment)
     number = 0
     try:
         for frame in frames_read(segment.path, segment.is_open):
@@ -217,36 +222,67 @@ def header_check(segment: Segment, venue: str, line: bytes) -> dict[str, Any]:
     return dict(header)
 
 
-def segment_entries(segment: Segment, venue: str, after_seq: int) -> Iterator[Entry]:
-    """Yield the entries of one file after a seq, header, numbers and closing line checked; raises ArchiveDamaged."""
-    last: Entry | None = None
-    last_seq, count, closed = segment.first_seq - 1, 0, False
-    for number, line in segment_lines(segment):
-        if number == 1:
-            header_check(segment, venue, line)
-            continue
-        if closed:
-            raise ArchiveDamaged(segment.path, number, "there is a line behind the closing line")
+class Reading:
+    """What one file has shown so far, and the rules that each of its lines keeps to: header, numbers, closing line."""
+
+    def __init__(self, segment: Segment, venue: str, after_seq: int) -> None:
+        self.segment = segment
+        self.venue = venue
+        self.after_seq = after_seq  # entries up to it are passed over, and nothing but their numbers looked at
+        self.number = 0  # of the newest line
+        self.last_seq = segment.first_seq - 1
+        self.last: Entry | bytes | None = None  # the newest entry, or its line; None when it was passed over
+        self.count = 0  # entries so far
+        self.closed = False
+
+    def line(self, line: bytes) -> Entry | None:
+        """Return the entry of the next line, None when it has none or is passed over; raises ArchiveDamaged."""
+        self.number += 1
+        if self.number == 1:
+            header_check(self.segment, self.venue, line)
+            return None
+        if self.closed:
+            raise ArchiveDamaged(self.segment.path, self.number, "there is a line behind the closing line")
         seq = seq_of_line(line)
         if seq is None:
-            closing_check(segment, number, line, last, last_seq, count)
-            closed = True
-            continue
-        count += 1
-        if seq <= after_seq and seq == last_seq + 1:
-            last_seq, last = seq, None
-            continue
+            self.closed = True
+            last = entry_of_line(self.last) if isinstance(self.last, bytes) else self.last
+            closing_check(self.segment, self.number, line, last, self.last_seq, self.count)
+            return None
+        self.count += 1
+        if seq <= self.after_seq and seq == self.last_seq + 1:
+            self.last_seq, self.last = seq, None
+            return None
         try:
             entry = entry_of_line(line)
         except ValueError as error:
-            raise ArchiveDamaged(segment.path, number, str(error)) from None
-        if not follows(last_seq, entry) and not (count == 1 and seq == segment.first_seq):
-            raise ArchiveDamaged(segment.path, number, f"entry {entry.seq} stands behind {last_seq}")
-        last_seq, last = entry.seq, entry
-        if entry.seq > after_seq:
+            raise ArchiveDamaged(self.segment.path, self.number, str(error)) from None
+        if not follows(self.last_seq, entry) and not (self.count == 1 and seq == self.segment.first_seq):
+            raise ArchiveDamaged(self.segment.path, self.number, f"entry {entry.seq} stands behind {self.last_seq}")
+        self.last_seq, self.last = entry.seq, entry
+        return entry if entry.seq > self.after_seq else None
+
+    def walked(self, count: int, last: bytes) -> None:
+        """Note that the next lines are entries of the next numbers, and which line is the last of them."""
+        self.number += count
+        self.count += count
+        self.last_seq += count
+        self.last = last if self.last_seq > self.after_seq else None
+
+    def end(self) -> None:
+        """Note that there are no more lines; raises ArchiveDamaged when there should be."""
+        if not self.segment.is_open and not self.closed:
+            raise ArchiveDamaged(self.segment.path, 0, "it has no closing line")
+
+
+def segment_entries(segment: Segment, venue: str, after_seq: int) -> Iterator[Entry]:
+    """Yield the entries of one file after a seq, header, numbers and closing line checked; raises ArchiveDamaged."""
+    reading = Reading(segment, venue, after_seq)
+    for _, line in segment_lines(segment):
+        entry = reading.line(line)
+        if entry is not None:
             yield entry
-    if not segment.is_open and not closed:
-        raise ArchiveDamaged(segment.path, 0, "it has no closing line")
+    reading.end()
 
 
 def closing_check(segment: Segment, number: int, line: bytes, last: Entry | None, last_seq: int, count: int) -> None:
@@ -261,7 +297,9 @@ def closing_check(segment: Segment, number: int, line: bytes, last: Entry | None
         raise ArchiveDamaged(segment.path, number, f"the closing line states {stated}, read were {last_seq}, {count}")
 
 
-def archive_entries(folder: Path, venue: str, after_seq: int, to_seq: int | None = None) -> Iterator[Entry]:
+def archive_entries(
+    folder: Path, venue: str, after_seq: int, to_seq: int | None = None
+) -> Generator[Entry, None, None]:
     """
     Yield the archived entries after a seq and up to another, in order and without a gap; raises ArchiveDamaged.
 
