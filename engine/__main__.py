@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 
+from engine.link_port import port_of
 from engine.wiring import Engine, Outside, engine_run
 from shared import clock
 from shared.database import Database
@@ -47,7 +48,8 @@ class ProcessClock:
 def outside_real(settings: Settings, streams: Streams) -> Outside:
     """Return what a process touches; what it has loaded by its start is kept out of the garbage collector's rounds."""
     connect = functools.partial(Database.connect, settings.database_url)
-    return Outside(streams, connect, ProcessClock(), os.getpid(), settled=gc.freeze)
+    link = functools.partial(port_of, streams)
+    return Outside(streams, connect, ProcessClock(), os.getpid(), settled=gc.freeze, link=link)
 
 
 def main() -> int:

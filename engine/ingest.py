@@ -6,19 +6,30 @@ stream. The only rule of its own is that numbers have no gaps.
 """
 
 import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from engine import core
+from engine.core.kernel import JIT
 from engine.documents import DocumentUnreadable
-from engine.log_reply import LogReply
+from engine.encode.encoded import EventEncoder
+from engine.fired import fired_find
 from engine.witness import gap_refusal
-from shared import units, wire
+from shared import records as r
+from shared import units
 from shared.codes import BatchStatus
 from shared.stream_keys import follows, log_digest
+from shared.wire import Batch
 from shared.wire_events import Encoder
 
 BATCH_MAX = 4_000
+WIRE_DEFAULT = "fast" if JIT else "plain"
+FIRED_MAX = 1_000  # prices that fired a trigger, of one call
+PART_EVENTS = 512  # events after which they are encoded: a record is long, and they should still be in the cache
+STATUSES = {int(status): status for status in BatchStatus}
 CHECKPOINT_NONE = (0, "", "")
 
 
@@ -42,21 +53,30 @@ class Step(NamedTuple):
 
     status: BatchStatus
     seq: int
-    outputs: list[Any]
+    outputs: Sequence[Any]
+    fired: Sequence[tuple[int, int]] = ()  # (seq, log time) of the prices that fired a trigger
 
 
 class Machine:
-    """One state and what applies entries to it."""
+    """One state and what applies entries to it; `wire` says whether compiled code reads and writes their texts."""
 
-    def __init__(self, states: Any = None, capacity: int = BATCH_MAX) -> None:
+    def __init__(self, states: Any = None, capacity: int = BATCH_MAX, wire: str = WIRE_DEFAULT) -> None:
         self.states = core.allocate() if states is None else states
-        self.batch = wire.Batch(capacity)
-        self.encoder = Encoder(core.markets_of(self.states), core.header(self.states)["events_last"])
+        self.fast = wire == "fast"
+        self.batch = Batch(capacity)
+        self.seqs = self.batch.commands["seq"]
+        self.events = core.events_of(self.states, sys.maxsize)  # all that there is room for
+        self.part = PART_EVENTS
+        self.viewed: tuple[Any, Any, tuple[np.ndarray, ...]] | None = None
+        self.event_words = self.events.view(np.int64).reshape(-1, r.EVENT_WORDS)
+        self.fired = np.empty((FIRED_MAX, 2), np.int64)
+        encoder: Any = EventEncoder if self.fast else Encoder
+        self.encoder = encoder(core.markets_of(self.states), core.header(self.states)["events_last"])
         self.checkpoint = CHECKPOINT_NONE
         self.entries: Sequence[Any] = []
         self.applied_count = 0  # of the batch
         self.seq = self.header().seq
-        self.last_entry: Any = None  # the entry `seq`; None before the first batch
+        self.last_entry: Callable[[], Any] | None = None  # gives the entry `seq`; None before the first batch
         self.tick_seq = 0  # the newest `clock_tick` loaded
 
     def header(self) -> Header:
@@ -66,14 +86,16 @@ class Machine:
 
     def last_digest(self) -> str:
         """Return the digest of the entry applied last; empty when none was applied since the start."""
-        return log_digest(self.last_entry).hex() if self.last_entry is not None else ""
+        return log_digest(self.last_entry()).hex() if self.last_entry is not None else ""
 
     def load(self, entries: Sequence[Any]) -> None:
         """Take as many entries as the batch holds; raises Refusal when their numbers do not go on without a gap."""
         assert self.applied_count == len(self.entries), "the batch before was not applied to its end"
         self.batch.clear()
-        if isinstance(entries, LogReply):
-            filled = entries.batch_fill(self.batch, self.seq)
+        # Of bytes: a reply of Redis, lines of the archive.
+        batch_fill = getattr(entries, "batch_fill", None) if self.fast else None
+        if batch_fill is not None:
+            filled = batch_fill(self.batch, self.seq)
             if filled.gap is not None:
                 raise gap_refusal(*filled.gap)
             self.tick_seq = filled.tick_seq or self.tick_seq
@@ -90,26 +112,42 @@ class Machine:
         self.entries = entries
         self.applied_count = 0
 
-    def step(self) -> Step | None:
-        """Apply on to the next entry after which the shell has to act; None at the end of the batch."""
-        outputs: list[Any] = []
-        while self.applied_count < len(self.entries):
-            first = self.applied_count
-            applied, events_count, code = core.apply_batch(self.states, self.batch, first, len(self.entries) - first)
-            status = BatchStatus(code)
-            complete = status != BatchStatus.EVENTS_FULL
-            outputs.extend(self.encoder.feed(core.events_of(self.states, events_count), complete))
+    def step(self, most: int | None = None) -> Step | None:
+        """Apply on to the next entry after which the shell has to act, at most so many; None at the batch's end."""
+        outputs: Any = None
+        fired: list[tuple[int, int]] = []
+        cut_seq = 0
+        end = len(self.entries) if most is None else min(len(self.entries), self.applied_count + most)
+        while self.applied_count < end:
+            count = min(self.part, end - self.applied_count)
+            applied, events_count, code = core.apply_views(self.states, self.views(), self.applied_count, count)
+            if events_count and (count := fired_find(self.event_words, events_count, self.fired)):
+                fired += [(seq, time_us) for seq, time_us in self.fired[:count].tolist() if seq != cut_seq]
+            if code == BatchStatus.EVENTS_FULL:  # of an entry that goes on in the next call the first part has told
+                cut_seq = int(self.events["seq"][events_count - 1])
+            found = self.encoder.feed(self.events[:events_count], code != BatchStatus.EVENTS_FULL)
+            if outputs is None:
+                outputs = found
+            else:
+                outputs.extend(found)
             self.applied_count += applied
-            if complete:
-                return self.step_end(status, outputs)
+            self.part = min(BATCH_MAX, PART_EVENTS * max(applied, 1) // max(events_count, 1) + 1)
+            if code != BatchStatus.EVENTS_FULL and (code != BatchStatus.DONE or self.applied_count == end):
+                return self.step_end(STATUSES[code], outputs, fired)
         return None
 
-    def step_end(self, status: BatchStatus, outputs: list[Any]) -> Step:
+    def views(self) -> tuple[np.ndarray, ...]:
+        """Return the batch as the core takes it, made again only where it has other arrays."""
+        parts, configs = self.batch.parts, self.batch.configs
+        if self.viewed is None or self.viewed[0] is not parts or self.viewed[1] is not configs:
+            self.viewed = parts, configs, core.batch_views(self.batch)
+        return self.viewed[2]
+
+    def step_end(self, status: BatchStatus, outputs: Sequence[Any], fired: list[tuple[int, int]]) -> Step:
         """Return the step that ends with the entry applied last."""
         assert self.applied_count > 0
-        entry = self.entries[self.applied_count - 1]
-        self.seq = entry.seq
-        self.last_entry = entry
+        self.seq = int(self.seqs[self.applied_count - 1])
+        self.last_entry = entry_kept(self.entries, self.applied_count - 1)
         if status == BatchStatus.CHECKPOINT:
             record = self.batch.commands[self.applied_count - 1]
             self.checkpoint = (
@@ -117,7 +155,7 @@ class Machine:
                 hex_of_words(record["state_hash"]),
                 hex_of_words(record["record_hash"]),
             )
-        return Step(status, entry.seq, outputs)
+        return Step(status, self.seq, outputs, fired)
 
     def hashes(self) -> tuple[str, str]:
         """Return the state hash and the record hash."""
@@ -126,6 +164,10 @@ class Machine:
     def copy_size_max(self) -> int:
         """Return how many bytes a copy can ever take."""
         return int(self.states.nbytes) + 1_000_000
+
+    def copy_ready(self, buffer: memoryview) -> int:
+        """Return how many bytes a copy would take now, with all that it runs loaded."""
+        return core.snapshot_ready(self.states, buffer)
 
     def copy(self, buffer: memoryview) -> int:
         """Copy the live rows; return how many bytes they took."""
@@ -161,12 +203,22 @@ class Machine:
         return core.invariants(self.states)
 
 
-def machine_restore(content: dict[str, Any] | None) -> Machine:
+def entry_kept(entries: Sequence[Any], index: int) -> Callable[[], Any]:
+    """Return what gives one of a batch's entries later, when the bytes of the batch are others."""
+    kept = getattr(entries, "kept", None)
+    if kept is not None:
+        later: Callable[[], Any] = kept(index)
+        return later
+    entry = entries[index]
+    return lambda: entry
+
+
+def machine_restore(content: dict[str, Any] | None, wire: str = WIRE_DEFAULT) -> Machine:
     """Return the machine of a document's content, or of the empty state; raises DocumentUnreadable."""
     if content is None:
-        return Machine()
+        return Machine(wire=wire)
     try:
-        return Machine(core.restore(content))
+        return Machine(core.restore(content), wire=wire)
     except (core.SnapshotMismatch, KeyError, ValueError, TypeError) as error:
         raise DocumentUnreadable(f"the state does not verify: {error}") from error
 

@@ -116,9 +116,13 @@ class Leadership:
         self.look_last_s = now_s
         return "deposed"
 
+    def beat_due(self, now_s: float) -> bool:
+        """Return whether it is time for the heartbeat."""
+        return self.leading and now_s >= self.beat_next_s
+
     def beat(self, now_s: float, time_us: int, seq: int, rules: int, session: str) -> bool:
         """Write the heartbeat when it is due; return whether it was written."""
-        if not self.leading or now_s < self.beat_next_s:
+        if not self.beat_due(now_s):
             return False
         if self.run_id_clear(now_s):
             self.run_id_named = self.run_id_passed

@@ -5,7 +5,8 @@ The loop adds to plain integers; the page is made in another thread, which reads
 core: a state is being written there.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -15,9 +16,8 @@ from shared.beat_metrics import beat_samples
 from shared.metrics import BOUNDS_COUNT, Sample, Times, build_sample
 
 LOG_READER = "log"
-TRIGGERED = b'"e":"trigger_fired"'
 ANSWERED = b'"e":"order_response"'
-ANSWER = b"[{" + ANSWERED
+FIRED_MAX = 10_000  # prices that fired a trigger and are not published
 
 
 class EngineMeters:
@@ -31,24 +31,29 @@ class EngineMeters:
         self.batch = Times(BOUNDS_COUNT)
         self.trigger = Times()
         self.pause = Times()
+        self.fired: deque[tuple[int, int]] = deque(maxlen=FIRED_MAX)
         self.entries_count = 0
         self.outputs_count = 0
 
     def applied(self, entries_count: int, seconds: float) -> None:
-        """Count a batch of entries that was read and applied."""
+        """Count a batch of entries that was read and applied; one without entries is none."""
+        if entries_count == 0:
+            return
         self.apply.observe(seconds)
         self.batch.observe(entries_count)
         self.entries_count += entries_count
 
-    def published(self, outputs: Sequence[Any]) -> None:
+    def published(self, first_seq: int, last_seq: int, count: int, outputs: Callable[[], Iterable[Any]]) -> None:
         """Count outputs that the events took, and how long a trigger's price was under way."""
-        self.outputs_count += len(outputs)
-        for output in outputs:
-            # What answers an instruction is no tick's doing, and begins with the answer: most outputs are passed over.
-            if not output.data.startswith(ANSWER) and TRIGGERED in output.data:
-                self.trigger.observe(max(0, self.now_us() - output.log_time_us) / 1_000_000)
-            if self.log is not None and ANSWERED in output.data:
-                answers_tell(self.log, output)
+        self.outputs_count += count
+        while self.fired and self.fired[0][0] <= last_seq:
+            seq, log_time_us = self.fired.popleft()
+            if seq >= first_seq:  # what comes before was published by another engine
+                self.trigger.observe(max(0, self.now_us() - log_time_us) / 1_000_000)
+        if self.log is not None:
+            for output in outputs():
+                if ANSWERED in output.data:
+                    answers_tell(self.log, output)
 
     def samples(self) -> Iterator[Sample]:
         """Yield what was counted so far."""

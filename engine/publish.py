@@ -7,11 +7,11 @@ again is harmless; comparing is what makes it exactly once. Nothing here knows w
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from engine.witness import THIS_ENGINE, Memory
-from shared.stream_keys import DuplicateId, StreamsRefused, StreamsUnknown, event_id, events_digest, events_fields
+from shared.stream_keys import DuplicateId, StreamsError, event_id, events_digest, events_fields
 
 PUBLISH_MAX = 500  # outputs in one MULTI/EXEC
 PUBLISH_BYTES_MAX = 4_000_000
@@ -65,7 +65,7 @@ class Publisher:
         self.tip_id = None
         self.first_id = None
 
-    def keep(self, outputs: Iterable[Any]) -> None:
+    def keep(self, outputs: Sequence[Any]) -> None:
         """Keep the outputs that one step derived, in their order."""
         for output in outputs:
             assert self.newest is None or (output.seq, output.chunk) > (self.newest.seq, self.newest.chunk)
@@ -87,11 +87,11 @@ class Publisher:
         return len(self.kept) >= KEPT_MAX
 
     def memory(self) -> list[Memory]:
-        """Return the newest entry that this process itself saw in the stream."""
-        if self.seen is None:
+        """Return the newest entry that this process itself read in the stream, derived since or not."""
+        newest = self.ahead[-1] if self.ahead else self.seen
+        if newest is None:
             return []
-        digest = events_digest(self.seen).hex()
-        return [Memory("events", self.seen.seq, self.seen.chunk, digest, THIS_ENGINE)]
+        return [Memory("events", newest.seq, newest.chunk, events_digest(newest).hex(), THIS_ENGINE)]
 
     def publish(self) -> list[Any]:
         """
@@ -106,23 +106,30 @@ class Publisher:
         batch = self.batch_next(self.tip_id)
         if not batch:
             return []
-        self.chain_check(batch[0], self.tip_id)
+        chain_check((batch[0].seq, batch[0].chunk), batch[0].previous, self.tip_id)
         entries = [(event_id(output.seq, output.chunk), events_fields(output)) for output in batch]
         try:
             self.streams.publish(self.keys, entries, create=batch[0].seq == 1)
-        except DuplicateId as error:
-            self.tip_id = None
-            self.duplicates_count += 1
-            if self.duplicates_count > DUPLICATES_MAX:
-                raise Divergence(f"Redis holds no {entries[0][0]!r} and takes none either: {error}") from error
+        except StreamsError as error:
+            self.publish_failed(entries[0][0], error)
             return []
-        except (StreamsUnknown, StreamsRefused):
-            self.tip_id = None
-            raise
-        self.duplicates_count = 0
-        self.tip_id = (batch[-1].seq, batch[-1].chunk)
-        self.published_count += len(batch)
+        self.published((batch[-1].seq, batch[-1].chunk), len(batch))
         return batch
+
+    def published(self, last_id: tuple[int, int], count: int) -> None:
+        """Note that the stream has taken outputs, and ends with the last of them."""
+        self.duplicates_count = 0
+        self.tip_id = last_id
+        self.published_count += count
+
+    def publish_failed(self, first: bytes, error: StreamsError) -> None:
+        """Note that the stream's end is to be asked again; returns after a duplicate, and raises everything else."""
+        self.tip_id = None
+        if not isinstance(error, DuplicateId):
+            raise error
+        self.duplicates_count += 1
+        if self.duplicates_count > DUPLICATES_MAX:
+            raise Divergence(f"Redis holds no {first!r} and takes none either: {error}") from error
 
     def batch_next(self, tip: tuple[int, int]) -> list[Any]:
         """Return the oldest kept outputs beyond the stream's end, as many as one transaction takes."""
@@ -136,14 +143,6 @@ class Publisher:
                 break
             batch.append(output)
         return batch
-
-    def chain_check(self, output: Any, tip: tuple[int, int]) -> None:
-        """Raise Divergence unless the output follows the stream's last entry."""
-        if tip == (0, 0) or output.previous == event_id(*tip):
-            return
-        raise Divergence(
-            f"the events end at {tip[0]}-{tip[1]}, but {output.seq}-{output.chunk} follows {output.previous!r}"
-        )
 
     def compare(self, applied_seq: int) -> int:
         """
@@ -161,17 +160,32 @@ class Publisher:
             entries = self.streams.read_events(self.keys, self.read_id, READ_COUNT, None)
             if not entries:
                 return dropped_count
-            if self.kept and (self.kept[0].seq, self.kept[0].chunk) < (entries[0].seq, entries[0].chunk):
-                # Trimmed while this engine stood still, or a divergence: the stream's first id tells.
-                self.first_id = self.streams.events_first(self.keys)
-                dropped_count += self.trimmed_drop(self.first_id)
             self.ahead.extend(entries)
+            dropped_count += self.trimmed_look()
             self.read_id = (entries[-1].seq, entries[-1].chunk)
             if self.tip_id is not None and self.read_id > self.tip_id:
                 self.tip_id = self.read_id
 
+    def trimmed_look(self) -> int:
+        """Drop what was trimmed while this engine stood still, when what was read begins behind what is kept."""
+        output, entry = (each[0] if each else None for each in (self.kept, self.ahead))
+        if output is None or entry is None or (output.seq, output.chunk) >= (entry.seq, entry.chunk):
+            return 0
+        self.first_id = self.streams.events_first(self.keys)  # trimmed, or a divergence: this tells
+        return self.trimmed_drop(self.first_id)
+
     def trimmed_drop(self, first_id: tuple[int, int]) -> int:
-        """Drop every kept output below the stream's first id, published once and trimmed since; return how many."""
+        """
+        Drop every kept output below the stream's first id, published once and trimmed since; return how many.
+
+        What was read there before, and waits for its output, is dropped with it.
+        """
+        while self.ahead and (self.ahead[0].seq, self.ahead[0].chunk) < first_id:
+            self.ahead.popleft()
+        return self.kept_drop_below(first_id)
+
+    def kept_drop_below(self, first_id: tuple[int, int]) -> int:
+        """Drop every kept output below an id; return how many."""
         dropped_count = 0
         while self.kept and (self.kept[0].seq, self.kept[0].chunk) < first_id:
             self.kept.popleft()
@@ -184,25 +198,33 @@ class Publisher:
         while self.ahead and self.ahead[0].seq <= applied_seq:
             entry = self.ahead[0]
             output = self.kept[0] if self.kept else None
-            if output is not None and self.trimmed_since(output, entry):
-                self.kept.popleft()
-                dropped_count += 1
-                continue
             if output is None or not outputs_equal(output, entry):
-                raise Divergence(divergence_text(output, entry))
+                dropped_count += self.difference_explain(output, entry)
+                continue
             self.ahead.popleft()
             self.kept.popleft()
             self.seen = entry
             dropped_count += 1
         return dropped_count
 
-    def trimmed_since(self, output: Any, entry: Any) -> bool:
-        """Return whether the stream lost this output below its first id after that was asked: a long replay sees it."""
-        place = (output.seq, output.chunk)
-        if place >= (entry.seq, entry.chunk):
-            return False
-        self.first_id = self.streams.events_first(self.keys)
-        return place < self.first_id
+    def difference_explain(self, output: Any, entry: Any) -> int:
+        """
+        Drop the outputs that the stream lost below its first id after that was asked, as a long replay sees it.
+
+        Returns how many; raises Divergence, showing both sides, when that does not explain the difference.
+        """
+        if output is not None and (output.seq, output.chunk) < (entry.seq, entry.chunk):
+            self.first_id = self.streams.events_first(self.keys)
+            if dropped_count := self.trimmed_drop(self.first_id):
+                return dropped_count
+        raise Divergence(divergence_text(output, entry))
+
+
+def chain_check(place: tuple[int, int], previous: bytes, tip: tuple[int, int]) -> None:
+    """Raise Divergence unless an output follows the stream's last entry."""
+    if tip == (0, 0) or previous == event_id(*tip):
+        return
+    raise Divergence(f"the events end at {tip[0]}-{tip[1]}, but {place[0]}-{place[1]} follows {previous!r}")
 
 
 def outputs_equal(output: Any, entry: Any) -> bool:

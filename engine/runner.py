@@ -4,28 +4,23 @@ The loop: read, apply, publish, compare, show life, repeat; it knows no market.
 Recovery, standing by and leading are this one loop. What differs is only whether the newest applied `lead` is our own.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from engine.border import Border
-from engine.leadership import Leadership
 from engine.meters import EngineMeters, beat_name, beat_of
-from engine.publish import Divergence, Publisher
+from engine.parts import Parts
+from engine.publish import Divergence
 from engine.recovery import RulesUnknown
-from engine.snapshots import Snapshots
-from engine.trimmed import Trimmed
-from engine.views import MarketViews
+from engine.turns import READ_COUNT, turn_of
 from engine.witness import THIS_ENGINE, Memory, postgres_memories, views_memories, witness_check
 from shared.codes import BatchStatus
 from shared.refusal import LogRestored, Refusal, RefusalStands
 from shared.rules import RULES_VERSION
 from shared.streams import AppendStatus, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown, follows
 
-READ_COUNT = 1_000
-READ_COUNT_BEHIND = 4_000  # while catching up, when nobody waits for an answer
-BLOCK_MS = 20
 TICK_SILENCE_S = 1.5
 WITNESS_S = 3.0  # silence is no condition: a leader that ticks by itself would never meet it
 SECOND_S = 1.0
@@ -42,34 +37,11 @@ class DrainedNothing(Exception):
     """A drain stood at the end of the log and met no `lead` of newer rules."""
 
 
-class Clock(Protocol):
-    """The times the loop needs, given from outside."""
+class Applied(NamedTuple):
+    """How many entries a batch had, and how long applying them took."""
 
-    def now_us(self) -> int: ...
-    def monotonic_s(self) -> float: ...
-    def sleep_s(self, seconds: float) -> None: ...
-
-
-class Parts(NamedTuple):
-    """What a runner is made of."""
-
-    venue: str
-    machine: Any
-    streams: Any
-    source: Any  # engine.log_source.LogSource: the log, and what it no longer holds from the archive
-    keys: Any
-    publisher: Publisher
-    leadership: Leadership
-    snapshots: Snapshots
-    trimmed: Trimmed
-    views: MarketViews
-    clock: Clock
-    log: Any
-    build: str  # which engine this is, beside its rules
-    refusal_look: Callable[[], dict[str, Any] | None]  # the file in the data folder
-    memories: list[Memory]  # of the snapshot it started from
-    restores: int = 0  # how often the log had been restored before that snapshot was looked for
-    block_ms: int = BLOCK_MS  # how long a read waits for the log's next entry
+    entries_count: int
+    seconds: float
 
 
 class Runner:
@@ -84,6 +56,7 @@ class Runner:
         self.lag = 0  # entries of the log that are not applied, as last looked at
         self.border: Border | None = None  # newer rules are in force: what is left to do
         self.stopping = False
+        self.way = turn_of(self)
         self.header = parts.machine.header()  # after the entry at which the shell last had to act
         self.connected = False
         self.behind = False  # the last read gave as much as was asked for
@@ -132,9 +105,7 @@ class Runner:
             if not self.connected:
                 self.connect()
             if self.border is None:
-                self.read_and_apply()
-                self.publish()
-                self.parts.publisher.compare(self.parts.machine.seq)
+                self.way.once()
                 self.duties()
             else:
                 self.border.turn(self.parts)
@@ -161,6 +132,9 @@ class Runner:
         if self.connected or self.reconnect_wait_s == RECONNECT_MIN_S:
             self.parts.log.warning("redis_away", error=f"{type(error).__name__}: {error}")
         self.connected = False
+        self.way.close()
+        if self.parts.aside is not None:
+            self.parts.aside.close()
         self.parts.clock.sleep_s(self.reconnect_wait_s)
         self.reconnect_wait_s = min(RECONNECT_MAX_S, 2 * self.reconnect_wait_s)
         self.parts.snapshots.poll(self.parts.clock.monotonic_s(), self.parts.leadership.leading)
@@ -169,6 +143,7 @@ class Runner:
         """Check everything that a new connection may have lost; raises StreamsDown while Redis is away."""
         parts = self.parts
         self.losses = parts.streams.losses
+        self.way.open()  # before anything is looked at: it can then only be the server that is looked at, or broken
         info = parts.streams.server_info()
         parts.leadership.look(parts.clock.monotonic_s())
         self.refusal_check()
@@ -210,25 +185,24 @@ class Runner:
             if reason is not None:
                 raise RefusalStands(reason, place)
 
-    def read_and_apply(self) -> None:
-        """Read one batch and apply it; note when the end of the log was reached, or when it has been silent."""
+    def apply(self, entries: Sequence[Any], count: int) -> Applied:
+        """Apply what a read of up to `count` entries gave; return what is to be noted of it."""
         parts = self.parts
-        if parts.publisher.full():
-            return
-        count = READ_COUNT_BEHIND if self.behind and not parts.leadership.leading else READ_COUNT
-        entries = parts.source.read(parts.machine.seq, count, parts.block_ms)
         self.behind = len(entries) == count
-        self.connection_check()
-        if entries:
-            if not follows(parts.machine.seq, entries[0]):
-                parts.trimmed.gap_raise(parts.machine.seq, entries[0].seq)
-            began_s = parts.clock.monotonic_s()
-            parts.machine.load(entries)
-            while self.border is None and (step := parts.machine.step()) is not None:
-                parts.publisher.keep(step.outputs)
-                if step.status != BatchStatus.DONE:
-                    self.header_act()
-            self.meters.applied(len(entries), parts.clock.monotonic_s() - began_s)
+        if not entries:
+            return Applied(0, 0.0)
+        began_s = parts.clock.monotonic_s()
+        entries = self.loaded(entries, count)
+        while self.border is None and (step := parts.machine.step()) is not None:
+            parts.publisher.keep(step.outputs)
+            self.meters.fired.extend(step.fired)
+            if step.status != BatchStatus.DONE:
+                self.header_act()
+        return Applied(len(entries), parts.clock.monotonic_s() - began_s)
+
+    def looked(self) -> None:
+        """Note when the end of the log was reached, or was silent; look for the witnesses when it is time."""
+        parts = self.parts
         now_s = parts.clock.monotonic_s()
         if not self.behind:
             self.tip_last_s = now_s
@@ -238,6 +212,32 @@ class Runner:
         if parts.machine.tick_seq != self.tick_seq:
             self.tick_seq = parts.machine.tick_seq
             self.tick_last_s = now_s
+
+    def full(self) -> bool:
+        """
+        Return whether so much is kept that nothing more is read until somebody has published it.
+
+        Where nobody leads, this engine has to come to the log's end first, however much it keeps.
+        """
+        leadership = self.parts.leadership
+        if not self.parts.publisher.full():
+            return False
+        return leadership.leading or not leadership.leader_silent(self.parts.clock.monotonic_s())
+
+    def loaded(self, entries: Sequence[Any], count: int) -> Sequence[Any]:
+        """Return the entries that the machine has loaded: those given, or those that lie before them elsewhere."""
+        parts, seq = self.parts, self.parts.machine.seq
+        try:
+            parts.machine.load(entries)
+        except Refusal:
+            if follows(seq, entries[0]):
+                raise
+            first_seq = entries[0].seq
+            entries = self.way.instead(seq, count)
+            if not entries or not follows(seq, entries[0]):
+                parts.trimmed.gap_raise(seq, first_seq)
+            parts.machine.load(entries)
+        return entries
 
     def header_act(self) -> None:
         """Do what the entry just applied asks of the shell; one entry may be a keyframe and a `lead` at once."""
@@ -272,24 +272,24 @@ class Runner:
             facts |= {"silent_ms": self.silent_ms, "took_ms": self.promotion_ms}
         parts.log.info(f"leader_{change}", **facts)
 
-    def publish(self) -> None:
-        """Publish while we lead; what Redis refuses stays kept and is tried again with the next turn."""
-        parts = self.parts
-        if not parts.leadership.leading or not parts.publisher.kept:
-            return
-        if parts.clock.monotonic_s() - self.restored_last_s > RESTORED_S:
+    def may_publish(self) -> bool:
+        """Return whether we lead; raises LogRestored when we slept while the log was restored."""
+        if not self.parts.leadership.leading:
+            return False
+        if self.parts.clock.monotonic_s() - self.restored_last_s > RESTORED_S:
             self.restored_check()  # it slept: what it derived may be of a log that is no more
-        while outputs := parts.publisher.publish():
-            self.meters.published(outputs)
-            parts.publisher.compare(parts.machine.seq)
+        return True
 
     def duties(self) -> None:
         """Do what time asks for: heartbeat, views, snapshot, candidacy, tick, the look around every second."""
         parts = self.parts
         now_s, time_us = parts.clock.monotonic_s(), parts.clock.now_us()
         parts.leadership.look(now_s)
-        header = parts.machine.header()
-        parts.leadership.beat(now_s, time_us, header.seq, header.rules, header.feed_session)
+        if parts.aside is not None:
+            parts.aside.look()
+        if parts.leadership.beat_due(now_s):
+            header = parts.machine.header()
+            parts.leadership.beat(now_s, time_us, header.seq, header.rules, header.feed_session)
         parts.snapshots.poll(now_s, parts.leadership.leading)
         parts.snapshots.hand_over(parts.publisher, parts.leadership.leading)
         if parts.leadership.leading:
@@ -302,26 +302,27 @@ class Runner:
             self.refusal_check()
             parts.leadership.lead_tried(now_s)
             self.candidate_s, self.silent_ms = now_s, parts.leadership.silent_ms(now_s)
-            parts.log.info("candidate", seq=header.seq, silent_ms=self.silent_ms)
+            parts.log.info("candidate", seq=parts.machine.seq, silent_ms=self.silent_ms)
             self.append("lead", {"who": parts.leadership.who, "rules": RULES_VERSION}, time_us)
         if now_s >= self.second_next_s:
             self.second_next_s = now_s + SECOND_S
-            self.second(now_s, header)
+            self.second(now_s)
 
-    def second(self, now_s: float, header: Any) -> None:
+    def second(self, now_s: float) -> None:
         """Look for a refusal, say that this process lives, and how far recovery has come."""
         parts = self.parts
         if self.drain and now_s - self.tip_first_s >= DRAIN_S:
             raise DrainedNothing("no `lead` of newer rules is in the log; start the new build first, it asks for it")
         self.refusal_check()
         self.restored_check()
-        lag = self.lag = max(0, parts.streams.log_tip(parts.keys) - header.seq)
-        parts.streams.heartbeat(parts.keys, beat_name(self), beat_of(self))
+        seq = parts.machine.seq
+        lag = self.lag = max(0, parts.streams.log_tip(parts.keys) - seq)
+        (parts.aside or parts.streams).heartbeat(parts.keys, beat_name(self), beat_of(self))
         if now_s >= self.progress_next_s:
             if lag > READ_COUNT:
-                speed = (header.seq - self.progress_seq) / (now_s - self.progress_next_s + PROGRESS_S)
-                parts.log.info("recovery_progress", seq=header.seq, remaining=lag, entries_per_s=round(speed))
-            self.progress_seq = header.seq
+                speed = (seq - self.progress_seq) / (now_s - self.progress_next_s + PROGRESS_S)
+                parts.log.info("recovery_progress", seq=seq, remaining=lag, entries_per_s=round(speed))
+            self.progress_seq = seq
             self.progress_next_s = now_s + PROGRESS_S
 
     def role(self) -> str:
@@ -366,8 +367,10 @@ class Runner:
         if not parts.leadership.leading:
             return
         try:
-            self.publish()
+            self.way.publish()
             header = parts.machine.header()
             parts.leadership.leave(parts.clock.now_us(), header.seq, header.rules, header.feed_session)
+            if parts.aside is not None:
+                parts.aside.settle()
         except (StreamsDown, StreamsUnknown, StreamsRefused) as error:
             parts.log.warning("left_without_saying", error=str(error))

@@ -7,22 +7,28 @@ was seen in the events stream; a snapshot before its outputs would lose them for
 here waits for it.
 """
 
+import ctypes
 import mmap
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import orjson
 
 from engine.publish import Publisher
 from engine.witness import Memory, memories_of
 
 TOUCH_START_BYTES = 64 * 2**20
-TOUCH_STEP_BYTES = 4 * 2**20
+TOUCH_STEP_BYTES = 32 * 2**20
+POPULATE_BYTES = 4 * 2**20  # at once: longer would hold up whoever maps memory meanwhile
+MADV_POPULATE_WRITE = 23  # of Linux 5.14
+MADVISE = ctypes.CDLL(None).madvise if sys.platform == "linux" else None
 HASHES_KEPT = 120
 RESPAWN_S = 1.0
 COMMAND = (sys.executable, "-m", "engine.writer")
@@ -43,19 +49,36 @@ class CopyBuffer:
         self.map = mmap.mmap(self.descriptor, capacity_bytes)
         self.view = memoryview(self.map)
         self.touched_bytes = 0
+        self.toucher: threading.Thread | None = None
         self.touch(TOUCH_START_BYTES)
 
-    def touch(self, bytes_count: int) -> None:
-        """Touch this many more bytes, so that the first copy into them finds its pages."""
-        end = min(self.capacity_bytes, self.touched_bytes + bytes_count)
-        for offset in range(self.touched_bytes, end, mmap.PAGESIZE):
-            self.view[offset] = 0
+    def touch(self, end: int) -> None:
+        """Have every page before this byte ready to be written, unchanged, so that no copy waits for one."""
+        end = min(self.capacity_bytes, end)
+        for first in range(self.touched_bytes, end, POPULATE_BYTES):
+            pages_populate(self.view, first, min(end, first + POPULATE_BYTES))
         self.touched_bytes = max(self.touched_bytes, end)
 
     def touch_ahead(self, length: int) -> None:
-        """Touch one step more when the last copy came near the end of what is touched."""
-        if 2 * length > self.touched_bytes:
-            self.touch(TOUCH_STEP_BYTES)
+        """Have room touched for twice a copy's length, in steps, beside the hot thread."""
+        end = min(self.capacity_bytes, -(-2 * length // TOUCH_STEP_BYTES) * TOUCH_STEP_BYTES)
+        if end > self.touched_bytes and (self.toucher is None or not self.toucher.is_alive()):
+            self.toucher = threading.Thread(target=self.touch, args=(end,), name="snapshot-touch", daemon=True)
+            self.toucher.start()
+
+
+def pages_populate(view: memoryview, first: int, end: int) -> None:
+    """
+    Have the pages between two bytes there; both ways let go of the interpreter and leave what stands in them.
+
+    Where the kernel cannot make them ready to be written they are read, and the first write of each costs a little.
+    """
+    raw = np.frombuffer(view, np.uint8)
+    if MADVISE is not None:
+        start = raw.ctypes.data + first
+        if MADVISE(ctypes.c_void_p(start), ctypes.c_size_t(end - first), ctypes.c_int(MADV_POPULATE_WRITE)) == 0:
+            return
+    raw[first : end : mmap.PAGESIZE].max(initial=0)
 
 
 class Held(NamedTuple):
@@ -101,6 +124,11 @@ class Snapshots:
         self.claims: OrderedDict[int, tuple[str, str]] = OrderedDict()  # checkpoints whose own hash is not known yet
         self.checkpoints_due: list[dict[str, Any]] = []
         self.postgres: dict[str, Any] = {}  # what the second process saw there last: refusal, cursor
+
+    def make_ready(self, machine: Any) -> None:
+        """Have everything loaded and touched that a copy needs, before anything waits for the hot thread."""
+        self.length_last = machine.copy_ready(self.buffer.view)
+        self.buffer.touch_ahead(self.length_last)
 
     def keyframe(self, machine: Any, publisher: Publisher, leading: bool) -> bool:
         """Copy the state right after the keyframe was applied, unless the copy before is still in use."""
@@ -261,9 +289,11 @@ class WriterProcess:
         if self.process is None:
             return
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         try:
             self.process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.process.stdout.close()

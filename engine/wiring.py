@@ -14,12 +14,14 @@ import orjson
 from engine.border import BorderReached, border_wait, founded_under
 from engine.founding import WAIT_S, Founder, FoundingImpossible, venue_random
 from engine.leadership import Leadership, who_random
+from engine.link_port import Port
 from engine.log_source import LogSource
 from engine.meters import EngineMeters, page_samples
-from engine.publish import Divergence, Publisher
+from engine.parts import BLOCK_MS, Parts
+from engine.publish import Divergence, Last, Publisher
 from engine.recovery import BorderNeeded, Recovery, RulesUnknown, Start
 from engine.rows import RowStore, database_call
-from engine.runner import BLOCK_MS, DrainedNothing, Parts, Runner
+from engine.runner import DrainedNothing, Runner
 from engine.snapshots import CheckpointMismatch, CopyBuffer, Snapshots, WriterProcess
 from engine.trimmed import BehindTrim, Trimmed, archive_seq
 from engine.views import MarketViews
@@ -40,6 +42,7 @@ from shared.refusal import (
 )
 from shared.rules import BUILD_VERSION, RULES_VERSION
 from shared.settings import Settings
+from shared.stream_aside import Aside
 from shared.streams import Keys, StreamsError
 
 EXIT_FAULT = 70
@@ -68,6 +71,7 @@ class Outside(NamedTuple):
     name: Callable[[], str] = venue_random  # of a venue that is founded
     block_ms: int = BLOCK_MS
     settled: Callable[[], None] = lambda: None  # everything that lives as long as the process is there now
+    link: Callable[[], Port] | None = None  # connects the engine's own link; None: it goes by `streams` alone
 
 
 class Engine:
@@ -80,6 +84,7 @@ class Engine:
         self.log = log
         self.clock = outside.clock
         self.streams = outside.streams
+        self.aside = Aside(outside.streams) if outside.link is not None and settings.wire == "fast" else None
         self.folder = settings.data_dir / "snapshots"
         self.venue = ""
         self.restores = 0  # how often the log had been restored when this process began
@@ -121,9 +126,8 @@ class Engine:
         self.venue = found.venue
         keys = Keys(self.venue)
         self.restores = self.restores_wait(keys)  # before anything is remembered
-        leadership = Leadership(
-            self.streams, keys, who_random(self.outside.token), self.clock.monotonic_s(), found.founded
-        )
+        who = who_random(self.outside.token)
+        leadership = Leadership(self.aside or self.streams, keys, who, self.clock.monotonic_s(), found.founded)
         recovery = Recovery(found.venue, self.folder, self.store(), self.machine_restore, self.log)
         start = self.start_find(recovery, leadership)
         self.runner = self.runner_build(start, leadership)
@@ -183,7 +187,7 @@ class Engine:
         try:
             run_id = self.streams.server_info()["run_id"]
             leadership.look(self.clock.monotonic_s())
-            source = LogSource(self.streams, leadership.keys, self.settings.archive_dir)
+            source = self.source(leadership.keys)
 
             def archived(seq: int) -> bool:
                 if source.archive_tip() >= seq:
@@ -216,8 +220,29 @@ class Engine:
         from engine import core, ingest
 
         if not core.compiled():
-            self.log.warning("compiling", text="this build's kernels are not in the cache: a minute or two, once")
-        return ingest.machine_restore(content)
+            self.log.warning("compiling", text="this build's kernels are not in the cache: about a minute, once")
+        return ingest.machine_restore(content, self.settings.wire)
+
+    def source(self, keys: Keys) -> LogSource:
+        """Return where the log is read from."""
+        return LogSource(self.streams, keys, self.settings.archive_dir, self.settings.wire == "fast")
+
+    def link_publisher(self, keys: Keys, last: Last) -> tuple[Any, Publisher]:
+        """
+        Return the engine's own link, None without one, and what publishes.
+
+        Imported here, as in machine_restore: both are compiled code.
+        """
+        if self.outside.link is None or self.settings.wire == "plain":
+            return None, Publisher(self.streams, keys, last)
+        from engine.link import Link
+        from engine.publish_fast import FastPublisher
+
+        timeout_s = self.streams.timeout_s + self.outside.block_ms / 1_000
+        link = Link(self.outside.link, timeout_s, self.streams.lost)
+        publisher = FastPublisher(link, self.streams, keys, last)
+        publisher.make_ready()
+        return link, publisher
 
     def runner_build(self, start: Start, leadership: Leadership) -> Runner:
         """Return the runner from its start."""
@@ -226,18 +251,20 @@ class Engine:
         port = self.outside.port(buffer, self.venue, self.log)
         snapshots = Snapshots(buffer, port, {"venue": self.venue, "engine_version": ENGINE_VERSION}, self.log)
         snapshots.hashes[start.machine.seq] = start.hashes
-        source = LogSource(self.streams, keys, self.settings.archive_dir)
+        snapshots.make_ready(start.machine)
+        source = self.source(keys)
+        link, publisher = self.link_publisher(keys, start.last)
         parts = Parts(
             venue=self.venue,
             machine=start.machine,
             streams=self.streams,
             source=source,
             keys=keys,
-            publisher=Publisher(self.streams, keys, start.last),
+            publisher=publisher,
             leadership=leadership,
             snapshots=snapshots,
             trimmed=Trimmed(self.streams, keys, source, snapshots, self.clock),
-            views=MarketViews(self.streams, keys, now_s),
+            views=MarketViews(self.aside or self.streams, keys, now_s),
             clock=self.clock,
             log=self.log,
             build=ENGINE_VERSION,
@@ -245,10 +272,20 @@ class Engine:
             memories=start.memories,
             restores=self.restores,
             block_ms=self.outside.block_ms,
+            link=link,
+            aside=self.aside,
         )
         runner = Runner(parts, self.outside.pid, self.drain, self.meters)
         runner.metrics_port = self.metrics_port
         return runner
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        if self.runner is not None:
+            self.runner.way.close()
+        for open_end in (self.aside, self.streams):
+            if open_end is not None:
+                open_end.close()
 
     def restored_meanwhile(self) -> bool:
         """Return whether the log was restored while this process slept: what it remembers is then no reason."""
@@ -297,5 +334,5 @@ def engine_run(engine: Engine) -> int:
         log.error("stopped", kind=type(error).__name__, reason=str(error))
         return EXIT_FAULT
     finally:
-        engine.streams.close()
+        engine.close()
     return 0

@@ -43,6 +43,7 @@ NAMES = {
     "TIDEMARK_KEEP_KEYFRAMES_S": "keep_keyframes_s",
     "TIDEMARK_KEEP_EVENTS_S": "keep_events_s",
     "TIDEMARK_METRICS_TOKEN": "metrics_token",
+    "TIDEMARK_WIRE": "wire",
 }
 # Read by the start scripts and by the compiler's cache, never by a process's own code.
 NAMES_ELSEWHERE = frozenset({"TIDEMARK_VENV", "TIDEMARK_KERNEL_CACHE", "TIDEMARK_BOOTSTRAPPED"})
@@ -83,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trim: Literal["on", "off"] = "on"  # whether the streams lose what archive, snapshots and readers have
     keep_keyframes_s: Annotated[float, msgspec.Meta(ge=0)] = 600.0  # the log keeps what follows a keyframe this young
     keep_events_s: Annotated[float, msgspec.Meta(ge=0)] = 3600.0  # of log time, for clients that resume
+    wire: Literal["fast", "plain"] = "fast"  # whether compiled code reads and writes the engine's streams
     metrics_token: str = ""  # who bears it may read /metrics from anywhere; empty: loopback alone
 
 
@@ -131,6 +133,8 @@ def settings_complete(settings: Settings, source: Mapping[str, str]) -> Settings
     return msgspec.structs.replace(
         settings,
         data_dir=data_dir,
+        # What is compiled would run interpreted, far slower than the plain way.
+        wire=settings.wire if source.get("NUMBA_DISABLE_JIT", "0") in ("", "0") else "plain",
         archive_dir=Path(archive).expanduser().absolute() if archive else data_dir / "archive",
         secret_file=Path(secret).expanduser().absolute() if secret else data_dir / "secret",
         resend_key_file=Path(resend_key).expanduser().absolute() if resend_key else Path(),
