@@ -7,6 +7,7 @@ whose answer does not come in time, is UNKNOWN, and the caller learns by which i
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -16,12 +17,11 @@ from gateway.errors import GatewayCode, Refusal
 from gateway.metering import Meters
 from gateway.tail import Cause, Tail, cause_of
 from shared.codes import ResultCode
-from shared.streams import Appended, AppendStatus, EventsEntry, Keys, StreamsAsync, StreamsError
+from shared.streams import Appended, AppendStatus, EventsEntry, Handover, Keys, StreamsAsync, StreamsError
 
 CHUNKS_MAX = 64
 REQUEST_TIME_OFF_MAX_US = 4_000_000
 APPENDS_MAX = 1_024  # begun and not ended; beyond it nothing is begun
-APPEND_GRACE_S = 0.1  # after its deadline an append that was not sent says so within this
 
 
 class Instruction(NamedTuple):
@@ -92,7 +92,7 @@ class WaitingRoom:
         try:
             outcome = await self._send(instruction, began_s, on_appended)
         except Refusal as refusal:
-            self._told(instruction, refusal.code, 0, began_s)
+            self._told(instruction, refusal.code, 0, self._monotonic_s() - began_s)
             raise
         response = outcome.cause.response if outcome.cause else None
         result = response["result"] if response else metering.UNKNOWN
@@ -100,10 +100,13 @@ class WaitingRoom:
         if outcome.cause is not None:
             came_s = began_s if instruction.began_s is None else instruction.began_s
             self._meters.order(instruction.via, answered_s - came_s)
-        self._told(instruction, result, outcome.seq, began_s, **({"replay": True} if outcome.replay else {}))
+        replay = {"replay": True} if outcome.replay else {}
+        # The answer goes first: its sender waits for it, and nobody for the log.
+        tell = partial(self._told, instruction, result, outcome.seq, answered_s - began_s, **replay)
+        asyncio.get_running_loop().call_soon(tell)
         return outcome._replace(answered_s=answered_s)
 
-    def _told(self, instruction: Instruction, result: str, seq: int, began_s: float, **more: Any) -> None:
+    def _told(self, instruction: Instruction, result: str, seq: int, seconds: float, **more: Any) -> None:
         """Count what became of an instruction, and say it in the log's one line about it."""
         self._meters.result(instruction.op, result)
         if self._log is not None:
@@ -114,7 +117,7 @@ class WaitingRoom:
                 account=instruction.account,
                 op=instruction.op,
                 result=result,
-                ms=round(1_000 * (self._monotonic_s() - began_s), 3),
+                ms=round(1_000 * seconds, 3),
                 via=instruction.via,
                 **more,
             )
@@ -151,19 +154,23 @@ class WaitingRoom:
 
     async def _append(self, instruction: Instruction, deadline_s: float) -> Appended:
         """
-        Return what became of the append: REFUSED when it was not sent by the deadline, for then it never will be.
+        Return what became of the append: REFUSED when it was not sent by the deadline, for here it is called off.
 
         One that was sent and hangs is left to end by itself, never cancelled half sent.
         """
         if len(self._appends) >= APPENDS_MAX:
             return Appended(AppendStatus.REFUSED, 0, "APPENDS_WAITING_MAX")
-        task = asyncio.ensure_future(self._streams.append(self._keys, instruction.entry(), deadline_s))
+        handover = Handover()
+        append = self._streams.append(self._keys, instruction.entry(), deadline_s, handover)
+        task = asyncio.ensure_future(append)
         self._appends.add(task)
         task.add_done_callback(self._append_done)
-        await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()) + APPEND_GRACE_S)
-        if not task.done():
-            return Appended(AppendStatus.UNKNOWN, 0)
-        return task.result()
+        await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()))
+        if task.done():
+            return task.result()
+        if handover.call_off():
+            return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+        return Appended(AppendStatus.UNKNOWN, 0)
 
     def _append_done(self, task: "asyncio.Task[Appended]") -> None:
         """Drop a finished append and look at its exception, which nobody may be waiting for any more."""

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.app import app_build
 from gateway.desk import Gateway
 from gateway.limits import network_of
+from gateway.one_write import OneWrite
 from gateway.socket.websocket import MESSAGE_BYTES_MAX, PING_S
 from gateway.socket.wires import SocketProtocol
 
@@ -61,6 +62,7 @@ class Protocol(HttpToolsProtocol):
     header_timer: asyncio.TimerHandle | None = None
     header_bytes = 0  # of the request that is being read
     loose_bytes = 0  # came in since the parser last made anything of them
+    transport: Any
     taken = False  # whether it made anything of the newest
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -72,6 +74,7 @@ class Protocol(HttpToolsProtocol):
             transport.close()
             return
         self.network = network
+        self.transport = OneWrite(transport, self.loop)
         self.header_begins()
 
     def data_received(self, data: bytes) -> None:
@@ -125,6 +128,8 @@ class Protocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over; from now on it is a socket."""
         self.room_leave()
+        if isinstance(self.transport, OneWrite):
+            self.transport = self.transport.bare
         super().handle_websocket_upgrade()
 
     def room_leave(self) -> None:

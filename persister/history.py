@@ -23,6 +23,7 @@ from shared.refusal import REFUSAL_INSERT, REFUSAL_SELECT
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
 
 PAUSE_S = 0.2
+GROUP_S = 0.05  # entries that come within this are committed together
 PAUSE_MAX_S = 5.0
 REASON_LENGTH_MAX = 500
 AUDIT = "audit"  # the rows of outcomes, among the kinds of rows that are counted
@@ -324,7 +325,7 @@ class HistoryReader:
     async def follow(self) -> None:
         """Read and commit from the stored cursor on, until something fails."""
         self.position = await self.store.begin()
-        reader = Reader("history reader", self.streams, self.keys, self.position, self.monotonic_s)
+        reader = Reader("history reader", self.streams, self.keys, self.position, self.monotonic_s, GROUP_S)
         while True:
             entries = await reader.read()
             self.pause_s = PAUSE_S

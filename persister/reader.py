@@ -3,8 +3,12 @@ Reading the events so that nothing is missing: each entry proven to follow the o
 
 An entry names the one before it (`p`), and every reader checks that. A lost tail passes this check, so a reader also
 remembers its newest entry by digest and looks for it at start, after every lost connection, and after 3 s of silence.
+
+The first entry after a pause is read at once; what follows it within the reader's `group_s` is read together, for every
+commit of ours keeps the servers from whoever waits for an answer.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -52,7 +56,13 @@ class Reader:
     """The events after a position."""
 
     def __init__(
-        self, name: str, streams: StreamsAsync, keys: Keys, position: Position, monotonic_s: Callable[[], float]
+        self,
+        name: str,
+        streams: StreamsAsync,
+        keys: Keys,
+        position: Position,
+        monotonic_s: Callable[[], float],
+        group_s: float = 0.0,
     ) -> None:
         """Start behind the position; its entry is looked for with the first read."""
         self.name = name
@@ -62,17 +72,22 @@ class Reader:
         self.monotonic_s = monotonic_s
         self.losses = -1
         self.heard_s = monotonic_s()
+        self.group_s = group_s
+        self.group_ends_s = float("-inf")  # when the next entries are asked for at the earliest
 
     async def read(self) -> list[EventsEntry]:
         """Return the next entries, none when it stays silent; raises Refusal when they do not follow."""
         if self.streams.losses != self.losses or self.monotonic_s() - self.heard_s >= SILENCE_S:
             await self.witness()
+        if self.monotonic_s() < self.group_ends_s:
+            await asyncio.sleep(min(self.group_s, self.group_ends_s - self.monotonic_s()))
         entries = await self.streams.read_events(self.keys, self.position.place, READ_COUNT, READ_BLOCK_MS)
         if self.streams.losses != self.losses:
             # Another connection broke meanwhile: these entries may come from a server that lost what we remember.
             await self.witness()
         if entries:
             self.heard_s = self.monotonic_s()
+            self.group_ends_s = self.heard_s + (0.0 if len(entries) == READ_COUNT else self.group_s)
         chain_check(self.name, self.position, entries)
         return entries
 

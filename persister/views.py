@@ -18,6 +18,7 @@ from shared.stream_keys import Fields
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError
 
 PAUSE_S = 0.2
+GROUP_S = 0.01  # entries that come within this are written together: whoever reads views waits no longer than for that
 PROGRESS_S = 2.0
 REBUILD_LOOK_S = 1.0
 OLDER_KEPT_S = 60.0  # views of the generation before: a gateway may be reading them
@@ -309,7 +310,7 @@ class ViewReader:
 
     def reader_at(self, position: Position) -> Reader:
         """Return a reader of what follows a position."""
-        return Reader("view reader", self.streams, self.keys, position, self.monotonic_s)
+        return Reader("view reader", self.streams, self.keys, position, self.monotonic_s, GROUP_S)
 
     async def write(self, before: str | None, entries: list[EventsEntry]) -> bool:
         """Write what the entries change and the cursor behind them; False when the cursor stands elsewhere."""

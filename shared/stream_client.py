@@ -1,7 +1,7 @@
 """
 The client library in our words: its options, what of its errors means a broken connection, its replies as values.
 
-For the two transports, `streams.py` and `streams_async.py`, which with this file are its only users.
+For the transports (`streams.py`, `streams_async.py`, `stream_aside.py`), which with this file are its only users.
 """
 
 from typing import Any
@@ -17,6 +17,8 @@ CONNECT_TIMEOUT_S = 2.0
 # The client takes these for lost connections; in truth the server answered, and applied nothing.
 ANSWERED = (redis.exceptions.BusyLoadingError, redis.exceptions.AuthenticationError)
 FAILED = (redis.exceptions.RedisError, OSError)
+ERROR_REPLY = redis.exceptions.ResponseError
+AWAY = ("LOADING", "NOAUTH")  # what the client takes for lost connections, as codes
 CODES: dict[type[Exception], str] = {
     redis.exceptions.OutOfMemoryError: "OOM",
     redis.exceptions.ReadOnlyError: "READONLY",

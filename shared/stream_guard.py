@@ -10,11 +10,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+import hiredis
 import orjson
 
 from shared.clock import monotonic_s as monotonic_s_now
 from shared.clock import now_us
-from shared.stream_keys import VENUE_POINTER, Keys, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown
+from shared.stream_keys import VENUE_POINTER, Handover, Keys, StreamsDown, StreamsError, StreamsRefused, StreamsUnknown
 
 ANSWER_TIMEOUT_S = 5.0
 CHECK_EVERY_S = 1.0
@@ -46,6 +47,7 @@ class Request(NamedTuple):
     deadline_s: float = math.inf  # of the monotonic clock: not sent later, and a question not waited for longer
     guarded: bool = False  # not sent on a connection whose server nobody has looked at
     raw: bool = False  # one question whose answer may come as its bytes, where the transport can
+    handover: Handover | None = None  # told at the moment of sending
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Link:
     """What is known of one connection; a server's run_id cannot change while it lasts."""
 
     run_id: str = ""
+    wire: Any = None  # where the transport reads the replies itself (stream_wire.Wire)
 
 
 @dataclass
@@ -102,10 +105,12 @@ class Client:
         self.settled = False
 
     def patience_s(self, request: Request) -> float:
-        """Return how long to wait for the answers; raises StreamsDown when it is too late to send the request."""
+        """Return how long to wait for the answers to what is sent now; raises StreamsDown when it is too late."""
         left_s = request.deadline_s - self.guard.monotonic_s()
         if left_s <= 0:
             raise StreamsDown("not sent: its time has passed")
+        if request.handover is not None:
+            request.handover.take()
         patience_s = self.timeout_s + request.block_ms / 1_000
         # What is written was sent: only its own time-out says when nothing more is to be expected.
         return patience_s if request.writes else min(patience_s, left_s)
@@ -136,13 +141,7 @@ def ask(*commands: Command, writes: bool = False) -> Conversation[list[Any]]:
 
 def pack(commands: Sequence[Command]) -> bytes:
     """Return the commands as the bytes of the server's protocol."""
-    parts: list[bytes] = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for argument in command:
-            data = argument if isinstance(argument, bytes) else str(argument).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+    return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
 
 
 def info_fields(*texts: bytes) -> dict[str, str]:

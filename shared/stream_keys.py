@@ -62,6 +62,25 @@ class Entry(NamedTuple):
     fields: Fields
 
 
+class Handover:
+    """Whether a request was handed to a connection; whoever waits for it may call it off while it was not."""
+
+    def __init__(self) -> None:
+        self.handed = False
+        self.off = False
+
+    def take(self) -> None:
+        """Note that the request is being sent; raises StreamsDown when it was called off."""
+        if self.off:
+            raise StreamsDown("not sent: it was called off")
+        self.handed = True
+
+    def call_off(self) -> bool:
+        """Return whether the request was not sent; then it never will be."""
+        self.off = not self.handed
+        return self.off
+
+
 class EventsEntry(NamedTuple):
     """One entry of the events; a field that is missing or not a number reads as empty or -1."""
 

@@ -93,18 +93,51 @@ def error_read(received: bytes, end: bytes) -> ServerError | None:
     line, _, rest = received.partition(LINE_END)
     if rest != end and not (rest.startswith(b"-") and rest.endswith(LINE_END)):
         return None
-    code, _, text = line[1:].decode("utf-8", "replace").partition(" ")
+    return error_of(line[1:])
+
+
+def error_of(line: bytes) -> ServerError:
+    """Return the error that a line of the protocol says behind its mark."""
+    code, _, text = line.decode("utf-8", "replace").partition(" ")
     return ServerError(code, text)
+
+
+def entries_head(key: str) -> bytes:
+    """Return what XREAD's answer about one stream begins with, up to the number of its entries."""
+    name = key.encode()
+    return b"*1\r\n*2\r\n$%d\r\n%b\r\n*" % (len(name), name)
 
 
 def entries_of(reply: bytes, key: str) -> RawEntries | None:
     """Return the entries of XREAD's answer about one stream, None when it is no such answer."""
     if reply == NOTHING:
         return RawEntries(reply, len(reply), 0)
-    name = key.encode()
-    head = b"*1\r\n*2\r\n$%d\r\n%b\r\n*" % (len(name), name)
+    head = entries_head(key)
     line_end = reply.find(LINE_END, len(head))
     digits = reply[len(head) : line_end]
     if not reply.startswith(head) or not 0 < len(digits) < 12 or not digits.isdigit():
         return None
     return RawEntries(reply, line_end + len(LINE_END), int(digits))
+
+
+def replies_read(raw: bytes, at: int, count: int) -> tuple[list[Any], int]:
+    """Return so many replies as values, errors as ServerError, and the place after them; `raw` holds them whole."""
+    values = []
+    for _ in range(count):
+        value, at = reply_read(raw, at)
+        values.append(value)
+    return values, at
+
+
+def reply_read(raw: bytes, at: int) -> tuple[Any, int]:
+    """Return one reply as a value and the place after it."""
+    end = raw.index(b"\r\n", at)
+    mark, text, after = raw[at : at + 1], raw[at + 1 : end], end + 2
+    if mark == b"*":
+        return replies_read(raw, after, int(text)) if int(text) >= 0 else (None, after)
+    if mark == b"$":
+        length = int(text)
+        return (raw[after : after + length], after + length + 2) if length >= 0 else (None, after)
+    if mark == b":":
+        return int(text), after
+    return (error_of(text) if mark == b"-" else text), after

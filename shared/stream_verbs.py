@@ -29,6 +29,7 @@ from shared.stream_keys import (
     Entry,
     EventsEntry,
     Fields,
+    Handover,
     Keys,
     StreamsDown,
     StreamsRefused,
@@ -96,13 +97,16 @@ def server_info(talk: Talk) -> Conversation[dict[str, Any]]:
 # -- the log
 
 
-def append(talk: Talk, keys: Keys, fields: Fields, deadline_s: float = math.inf) -> Conversation[Appended]:
+def append(
+    talk: Talk, keys: Keys, fields: Fields, deadline_s: float = math.inf, handover: Handover | None = None
+) -> Conversation[Appended]:
     """
     Append one entry to the log, as every producer does; see guard_check for when nothing is appended.
 
-    What is not sent by `deadline_s` of the monotonic clock is never sent: REFUSED, UNREACHABLE.
+    What is not sent by `deadline_s` of the monotonic clock, or before it is called off, is never sent: REFUSED,
+    UNREACHABLE.
     """
-    [appended] = yield from append_guarded(talk, keys, [fields], True, deadline_s)
+    [appended] = yield from append_guarded(talk, keys, [fields], True, deadline_s, handover)
     return appended
 
 
@@ -118,7 +122,12 @@ def append_engine(talk: Talk, keys: Keys, fields: Fields) -> Conversation[Append
 
 
 def append_guarded(
-    talk: Talk, keys: Keys, entries: Sequence[Fields], named: bool, deadline_s: float = math.inf
+    talk: Talk,
+    keys: Keys,
+    entries: Sequence[Fields],
+    named: bool,
+    deadline_s: float = math.inf,
+    handover: Handover | None = None,
 ) -> Conversation[list[Appended]]:
     """Return the outcome of each append; never raises, because each failure has a status of its own."""
     try:
@@ -131,7 +140,7 @@ def append_guarded(
         ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
     ]
     try:
-        replies = yield from transaction(commands, deadline_s=deadline_s, guarded=True)
+        replies = yield from transaction(commands, deadline_s=deadline_s, guarded=True, handover=handover)
     except StreamsDown:
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     except StreamsUnknown:
@@ -242,9 +251,14 @@ def publish(
         for index, (stream_id, fields) in enumerate(entries)
     ]
     replies = yield from transaction(commands, settled=True)
-    ids = [
-        entries[index][0]
-        for index, reply in enumerate(replies)
+    publish_judge([stream_id for stream_id, _ in entries], replies)
+
+
+def publish_judge(ids: Sequence[bytes], replies: Sequence[Any]) -> None:
+    """Return when every XADD under its own id was done; raises DuplicateId or StreamsRefused."""
+    duplicates = [
+        stream_id
+        for stream_id, reply in zip(ids, replies, strict=True)
         if isinstance(reply, ServerError) and DUPLICATE_TEXT in reply.text
     ]
     for reply in replies:
@@ -252,8 +266,8 @@ def publish(
             raise StreamsRefused("the events stream is absent")
         if not (isinstance(reply, ServerError) and DUPLICATE_TEXT in reply.text):
             expect(reply)
-    if ids:
-        raise DuplicateId(ids)
+    if duplicates:
+        raise DuplicateId(duplicates)
 
 
 def read_events(
@@ -289,22 +303,31 @@ def events_first(talk: Talk, keys: Keys) -> Conversation[tuple[int, int]]:
 
 
 def transaction(
-    commands: Sequence[Command], settled: bool = False, deadline_s: float = math.inf, guarded: bool = False
+    commands: Sequence[Command],
+    settled: bool = False,
+    deadline_s: float = math.inf,
+    guarded: bool = False,
+    handover: Handover | None = None,
 ) -> Conversation[list[Any]]:
     """Return each command's reply from one MULTI/EXEC, the same error for all when it was refused as a whole."""
     if not commands:
         return []
     alone = len(commands) == 1
     sent = commands if alone else [MULTI, *commands, EXEC]
-    replies = yield Request(sent, writes=True, settled=settled, deadline_s=deadline_s, guarded=guarded)
-    if alone:
-        return replies
+    replies = yield Request(
+        sent, writes=True, settled=settled, deadline_s=deadline_s, guarded=guarded, handover=handover
+    )
+    return replies if alone else transaction_results(replies)
+
+
+def transaction_results(replies: Sequence[Any]) -> list[Any]:
+    """Return each command's reply from those to MULTI, the commands and EXEC; see `transaction`."""
     results = replies[-1]
-    if not isinstance(results, ServerError):
+    if isinstance(results, list):
         return results
     # The queueing's own error (OOM, READONLY) says more than EXECABORT.
     cause = next((reply for reply in replies[:-1] if isinstance(reply, ServerError)), results)
-    return [cause] * len(commands)
+    return [cause] * (len(replies) - 2)
 
 
 def read_request(key: str, after: bytes, count: int, block_ms: int | None) -> Request:

@@ -24,6 +24,7 @@ from shared.stream_keys import (  # noqa: F401 - names that belong to this file'
     Entry,
     EventsEntry,
     Fields,
+    Handover,
     Keys,
     StreamsDown,
     StreamsError,

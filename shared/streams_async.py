@@ -15,9 +15,10 @@ import redis
 import redis.asyncio
 
 from shared import stream_trimming, stream_values, stream_verbs, stream_views
-from shared.stream_client import CONNECT_TIMEOUT_S, FAILED, OPTIONS, failed, reply_value
-from shared.stream_guard import Client, Conversation, Link, Request, Talk, pack
-from shared.stream_keys import Appended, AppendStatus, Fields, Keys, StreamsDown, StreamsError
+from shared.stream_client import AWAY, CONNECT_TIMEOUT_S, FAILED, OPTIONS, failed, reply_value
+from shared.stream_guard import Client, Conversation, Link, Request, ServerError, Talk, pack
+from shared.stream_keys import Appended, AppendStatus, Fields, Handover, Keys, StreamsDown, StreamsError
+from shared.stream_wire import Wire, wire_of
 
 CONNECTIONS_MAX = 64
 
@@ -64,11 +65,14 @@ class StreamsAsync(Client):
             connection, _link = self.idle.pop()
             await hang_up(connection)
 
-    async def append(self, keys: Keys, fields: Fields, deadline_s: float = math.inf) -> Appended:
+    async def append(
+        self, keys: Keys, fields: Fields, deadline_s: float = math.inf, handover: Handover | None = None
+    ) -> Appended:
         """Append one entry, as `stream_verbs.append`; having found no connection in time is REFUSED as well."""
         try:
             return await self.converse(
-                lambda link: stream_verbs.append(Talk(self.guard, link), keys, fields, deadline_s), deadline_s
+                lambda link: stream_verbs.append(Talk(self.guard, link), keys, fields, deadline_s, handover),
+                deadline_s,
             )
         except StreamsDown:
             return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
@@ -114,7 +118,7 @@ class StreamsAsync(Client):
         while self.idle:
             connection, link = self.idle.pop()
             try:
-                stale = await connection.can_read()
+                stale = link.wire.stale if link.wire is not None else await connection.can_read()
             except FAILED:
                 stale = True
             except BaseException:
@@ -132,17 +136,18 @@ class StreamsAsync(Client):
         self.settled_check(request)
         await self.open(connection, link, request.deadline_s)
         self.guarded_check(link, request)
+        if link.wire is not None and link.wire.stale:
+            await hang_up(connection)
+            self.lost()
+            raise StreamsDown("not sent: the connection has ended")
         patience_s = self.patience_s(request)
         replies: list[Any] = []
         try:
-            async with asyncio.timeout(patience_s):
-                await connection.send_packed_command([pack(request.commands)], check_health=False)
-                while len(replies) < len(request.commands):
-                    try:
-                        reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
-                    except redis.exceptions.ResponseError as error:
-                        reply = error
-                    replies.append(reply_value(reply))
+            if link.wire is not None:
+                replies = await wire_replies(link.wire, request, patience_s)
+            else:
+                async with asyncio.timeout(patience_s):
+                    await library_replies(connection, request, replies)
         except FAILED as error:
             await hang_up(connection)
             return failed(self, request, replies, error)
@@ -153,11 +158,11 @@ class StreamsAsync(Client):
         self.settled = self.settled or request.settles
         return replies
 
-    async def open(self, connection: Any, link: Link, deadline_s: float = math.inf) -> None:
-        """Have the connection open."""
+    async def open(self, connection: Any, link: Link, deadline_s: float = math.inf, lend: bool = True) -> None:
+        """Have the connection open; `lend`: its replies are read by ourselves, where it lends its transport."""
         if connection.is_connected:
             return
-        link.run_id = ""
+        link.run_id, link.wire = "", None
         try:
             async with asyncio.timeout(min(CONNECT_TIMEOUT_S, deadline_s - self.guard.monotonic_s())):
                 await connection.connect()
@@ -167,11 +172,13 @@ class StreamsAsync(Client):
         except BaseException:
             await hang_up(connection)
             raise
+        if lend:
+            link.wire = wire_of(connection)
 
     async def listen(self, *channels: str) -> AsyncGenerator[tuple[str, bytes], None]:
         """Yield (channel, message) of what is published from now on; raises StreamsDown when the connection is lost."""
         connection = self.make()
-        await self.open(connection, Link())
+        await self.open(connection, Link(), lend=False)
         try:
             await connection.send_packed_command([pack([["SUBSCRIBE", *channels]])], check_health=False)
             while True:
@@ -221,6 +228,26 @@ class StreamsAsync(Client):
     views_switch = awaiting(stream_views.views_switch)
     views_write = awaiting(stream_views.views_write)
     outcomes_write = awaiting(stream_views.outcomes_write)
+
+
+async def wire_replies(wire: Wire, request: Request, patience_s: float) -> list[Any]:
+    """Return the replies to one request; raises OSError when they do not come whole."""
+    replies = await wire.ask(pack(request.commands), len(request.commands), patience_s)
+    for reply in replies[:-1]:
+        if isinstance(reply, ServerError) and reply.code in AWAY:
+            raise ConnectionError(f"{reply.code} {reply.text}")
+    return replies
+
+
+async def library_replies(connection: Any, request: Request, replies: list[Any]) -> None:
+    """Put the replies to one request into a list as the client library reads them."""
+    await connection.send_packed_command([pack(request.commands)], check_health=False)
+    while len(replies) < len(request.commands):
+        try:
+            reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+        except redis.exceptions.ResponseError as error:
+            reply = error
+        replies.append(reply_value(reply))
 
 
 async def hang_up(connection: Any) -> None:
