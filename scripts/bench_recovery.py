@@ -6,6 +6,7 @@ The tail is a feed of four markets with instructions among it; it was answered o
 so that its events are compared, too. `tidemark replay` then goes through the same entries.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +26,7 @@ from rich.table import Table
 from scripts import embedded
 from scripts.access import redis_answers
 from shared.clock import monotonic_s
+from shared.database import Database
 from shared.stream_guard import Request
 from shared.streams import (
     EventsEntry,
@@ -183,8 +185,19 @@ def restart(folder: Path, seq: int) -> dict[str, Any]:
     for path in (folder / "snapshots").iterdir():
         if path.name != f"snapshot-{seq}.json":
             path.unlink()
+    asyncio.run(rows_remove(seq))
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
+
+
+async def rows_remove(seq: int) -> None:
+    """Remove the snapshots in Postgres behind the one that every restart is to begin with."""
+    database = await Database.connect(os.environ["DATABASE_URL"])
+    try:
+        for table in ("engine_snapshots", "engine_keyframes"):
+            await database.execute(f"DELETE FROM {table} WHERE seq > $1", seq)
+    finally:
+        await database.close()
 
 
 def replay(folder: Path, seq: int, last_seq: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,6 +18,8 @@ BID_TICKS = 600_000
 ACCOUNT_POSITIONS = 100
 CHUNK = 5_000
 SEED = 20_261_121
+# A few accounts hold everything.
+LIMITS: dict[str, Any] = {"positions_open_max": 1_000, "triggers_open_max": 1_000, "starting_balance": "1000000"}
 
 
 @entry
@@ -51,7 +54,14 @@ class BenchVenue:
     Shapes: positions = resting ÷ 2, spread over accounts of ACCOUNT_POSITIONS each; `net` gives each its own account.
     """
 
-    def __init__(self, resting: int, progress: Callable[[int], None] | None = None, *, net: bool = False) -> None:
+    def __init__(
+        self,
+        resting: int,
+        progress: Callable[[int], None] | None = None,
+        *,
+        net: bool = False,
+        limits: dict[str, Any] | None = None,
+    ) -> None:
         self.states = core.allocate()
         self.batch = wire.Batch(CHUNK)
         self.ts_us = START_US
@@ -59,7 +69,7 @@ class BenchVenue:
         self.request = 0
         self.random = np.random.default_rng(SEED)
         per_account = 1 if net else ACCOUNT_POSITIONS
-        self._one("genesis", _genesis(), session=False)
+        self._one("genesis", _genesis(limits or LIMITS), session=False)
         self._one("feed_status", b'{"status":"up","source":"bench"}')
         self._quotes(np.zeros(1, np.int64))
         self._accounts(max(200, resting // 2 // per_account + 1))
@@ -212,7 +222,6 @@ class BenchVenue:
         return core.hashes(self.states)[0]
 
 
-def _genesis() -> bytes:
-    """Return the genesis of a venue whose limits let a few accounts hold everything."""
-    limits = {"positions_open_max": 1_000, "triggers_open_max": 1_000, "starting_balance": "1000000"}
+def _genesis(limits: dict[str, Any]) -> bytes:
+    """Return the genesis of a venue of these limits."""
     return orjson.dumps(genesis.default("benchvenue", None, **limits))

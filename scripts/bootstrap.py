@@ -58,7 +58,7 @@ def main() -> None:
 
 def beside() -> list[str]:
     """Return how the whole suite runs: most of it waits for servers, so whole files run beside each other."""
-    return [f"--numprocesses={max(2, min(3, (os.cpu_count() or 2) - 1))}", "--dist=loadfile"]
+    return [f"--numprocesses={max(2, min(4, os.cpu_count() or 2))}", "--dist=loadfile", "--no-loadscope-reorder"]
 
 
 # ---- where things are ------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def run(file: Path, as_json: bool) -> int:
     try:
         held = capsule_read(file)
         if not compiled():
-            click.echo("This build is compiled first, once: it takes a minute or two.", err=True)
+            click.echo("This build is compiled first, once: it takes about a minute.", err=True)
         started_s = time.monotonic()
         ran = capsule_run(held)
     except CapsuleUnreadable as error:

@@ -18,6 +18,7 @@ COMMANDS = {
     "account": ("scripts.accounts:account", "Open accounts for tests and operators."),
     "snapshot": ("scripts.snapshot:snapshot", "Look into any moment of a venue; never writes."),
     "replay": ("scripts.replay:replay", "Rebuild any moment from the log, compare, ask what if."),
+    "backtest": ("scripts.backtest:backtest", "Recordings through the engine, with instructions or a strategy."),
     "recovery-plan": ("scripts.recovery_plan:recovery_plan", "What a start would load, replay and refuse."),
     "why": ("scripts.why:why", "The entries that made an order, a position, an account."),
     "capsule": ("scripts.capsule:capsule", "Hand over a stretch of the log as one file; run such a file."),
@@ -31,7 +32,7 @@ COMMANDS = {
     "bench": ("scripts.benchmarks:bench", "Measure this build on this machine."),
 }
 # What looks into small states for a moment.
-READERS = frozenset({"snapshot", "why", "recovery-plan", "capsule"})
+READERS = frozenset({"snapshot", "why", "recovery-plan", "capsule", "backtest"})
 
 
 class LazyGroup(click.Group):

@@ -78,7 +78,7 @@ def machine_checks(data_dir: Path) -> Iterator[Check]:
     yield judged("lock", current, words, "start by ./scripts/run or ./scripts/tidemark, which install it", WARNING)
     is_compiled = kernels.compiled()
     words = "the engine is compiled for this source" if is_compiled else "the engine is not compiled for this source"
-    yield judged("kernels", is_compiled, words, "the next ./scripts/run does it, in a minute or two", WARNING)
+    yield judged("kernels", is_compiled, words, "the next ./scripts/run does it, in about a minute", WARNING)
     place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
     free = shutil.disk_usage(place).free
     fix = f"free some space on the disk of {place}, or use --data"

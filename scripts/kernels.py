@@ -23,6 +23,7 @@ def stamp_wanted() -> str:
     digest = hashlib.sha256(f"{sys.version} {platform.machine()} {processor()}".encode())
     digest.update(os.environ.get("NUMBA_BOUNDSCHECK", "").encode())
     shared = [REPOSITORY / "shared" / f"{name}.py" for name in ("codes", "records", "units", "wire")]
+    shared += (REPOSITORY / "shared").glob("wire_*.py")
     for path in sorted([*(REPOSITORY / "engine").rglob("*.py"), *shared, REPOSITORY / "requirements.lock"]):
         if path.exists():
             digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes())
@@ -50,10 +51,13 @@ def compiled() -> bool:
 
 
 def caches_drop() -> None:
-    """Remove the compiled code of all but the newest few sources; each takes some 40 MB."""
-    folders = sorted(cache_folder().glob("tidemark-*"), key=lambda path: path.stat().st_mtime)
-    for folder in folders[:-CACHES_KEPT]:
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove the compiled code of all but the newest few sources of each family; a core's takes some 40 MB."""
+    families: dict[str, list[Path]] = {}
+    for folder in sorted(cache_folder().glob("tidemark-*"), key=lambda path: path.stat().st_mtime):
+        families.setdefault(folder.name.rpartition("-")[0], []).append(folder)
+    for folders in families.values():
+        for folder in folders[:-CACHES_KEPT]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def compile_once(console: Console, logs: Path, children: dict[str, Child]) -> None:
@@ -68,7 +72,7 @@ async def compile_once(console: Console, logs: Path, children: dict[str, Child])
     child.stopping = True  # once, not for ever
     started_s = time.monotonic()
     if not console.terminal:
-        console.part("compiling", "the engine, once: a minute or two while the rest starts …")
+        console.part("compiling", "the engine, once: about a minute while the rest starts …")
     child.start()
     children["compile"] = child
     try:
@@ -90,11 +94,13 @@ async def compile_once(console: Console, logs: Path, children: dict[str, Child])
 
 
 def progress_line(log: Path, seconds: float) -> str:
-    """Return the line of progress: how many parts are compiled, and which was the last."""
+    """Return the line of progress: the parts that are being compiled, and how many are done."""
     try:
-        lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = log.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    last = lines[-1].strip() if lines else "beginning"
-    count = "" if re.search(r"\d+\s*/\s*\d+", last) else f"{len(lines)} parts, "
-    return f"  compiling   the engine, once: {seconds:4.1f} s, {count}{last}"
+    parts = {state: [line for line in lines if line.startswith(f"{state}: ")] for state in ("compiling", "compiled")}
+    done = [line.partition(": ")[2] for line in parts["compiled"]]
+    begun = [line.partition(": ")[2] for line in parts["compiling"]]
+    now = "; ".join(part for part in begun if part not in done) or "beginning"
+    return f"  compiling   the engine, once: {seconds:4.1f} s, {len(done)} parts done, now {now}"

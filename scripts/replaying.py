@@ -13,6 +13,7 @@ from scripts.moments import walk, walk_to_time
 from shared.refusal import Refusal
 
 WAIT_FOR_EVENTS_S = 2.0
+HASHING_S, HASHING_PART = 0.5, 0.2  # more than both: it pays to read ahead which keyframes must be hashed
 HASHES_KEPT = 1_000  # keyframes whose checkpoint may still come
 SCAN_COUNT = 4_000
 CHECKPOINT = b"checkpoint"
@@ -73,6 +74,9 @@ class Replay:
         self.header = machine.header()
         self.hashes: dict[int, tuple[str, str]] = {}
         self.stated: set[int] | None = None  # the keyframes that must be hashed; None: all
+        self.asked_for = False  # whether the log was asked which those are
+        self.last_seq = 0  # up to where it would be asked; 0: not at all
+        self.hashing_s = 0.0
         self.verified_count = 0
         self.unknown_count = 0
         self.different: list[int] = []
@@ -81,7 +85,7 @@ class Replay:
 
     def run(self, last_seq: int, advance: Callable[[int], None]) -> None:
         """Apply everything up to last_seq; raises Refusal at a gap, Divergence at other events."""
-        self.stated = keyframes_stated(self.log, self.machine.seq, last_seq)
+        self.last_seq = last_seq
         walk(self.machine, self.log, last_seq, lambda count: self.batch_end(count, advance), self.stepped)
 
     def run_to_time(self, at_us: int, advance: Callable[[int], None]) -> None:
@@ -109,8 +113,7 @@ class Replay:
         self.header = header
         keyframe = before.keyframe_slot not in (0, header.keyframe_slot)
         if keyframe and (self.stated is None or header.seq in self.stated):
-            self.hashes[header.seq] = self.machine.hashes()
-            self.hashes.pop(min(self.hashes) if len(self.hashes) > HASHES_KEPT else -1, None)
+            self.keyframe_hash(header.seq)
         if header.checkpoint != before.checkpoint:
             seq, *claim = header.checkpoint
             own = self.hashes.get(seq)
@@ -120,6 +123,18 @@ class Replay:
                 self.verified_count += 1
             else:
                 self.different.append(seq)
+
+    def keyframe_hash(self, seq: int) -> None:
+        """Keep a keyframe's hash; once that takes a good part of the time, only of those that the log speaks of."""
+        began_s = time.monotonic()
+        self.hashes[seq] = self.machine.hashes()
+        self.hashes.pop(min(self.hashes) if len(self.hashes) > HASHES_KEPT else -1, None)
+        now_s = time.monotonic()
+        self.hashing_s += now_s - began_s
+        elapsed_s = now_s - self.started_s
+        if self.last_seq and not self.asked_for and self.hashing_s > max(HASHING_S, HASHING_PART * elapsed_s):
+            self.asked_for = True
+            self.stated = keyframes_stated(self.log, seq, self.last_seq)
 
     def events_judge(self) -> tuple[int, str]:
         """

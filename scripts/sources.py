@@ -282,11 +282,11 @@ def genesis_rules(entry: Any) -> int:
 
 @cache
 def compiling_say() -> None:
-    """Say once that the first state takes minutes, where this build was never compiled on this machine."""
+    """Say once that the first state takes a minute, where this build was never compiled on this machine."""
     from engine import core
 
     if not core.compiled():
-        print("The engine is not compiled for this source yet: a minute or two, once.", file=sys.stderr)
+        print("The engine is not compiled for this source yet: about a minute, once.", file=sys.stderr)
 
 
 def machine_of(document: dict[str, Any]) -> Any:
