@@ -16,10 +16,10 @@ BUFFER_BYTES = 4_000_000
 ACCOUNTS = (100, 101, 102)
 
 
-def core_kit() -> Kit:
-    """Return the real state machine with one market."""
+def core_kit(wire: str = "fast") -> Kit:
+    """Return the real state machine with one market; its entries and events go that way of the wire."""
     body = genesis.default(VENUE, genesis.MARKETS_DEFAULT[:1])
-    return Kit(machine_restore, core.snapshot_document, orjson.dumps(body), BUFFER_BYTES)
+    return Kit(lambda content: machine_restore(content, wire), core.snapshot_document, orjson.dumps(body), BUFFER_BYTES)
 
 
 class CoreHistory:

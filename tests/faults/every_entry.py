@@ -1,7 +1,7 @@
 """
 The program of test_every_entry: an engine killed by SIGKILL at every entry of a history, with or without a standby.
 
-    python -m tests.faults.every_entry --redis URL --folder DIR --entries 2000 --standby
+    python -m tests.faults.every_entry --redis URL --folder DIR --entries 2000 --standby --wire plain
 
 prints one JSON object. It is a process of its own because it forks: nothing else may run in it.
 """
@@ -164,10 +164,10 @@ def reader_warm_up(venue: ForkVenue) -> None:
     assert machine.step() is not None
 
 
-def warm_up() -> None:
+def warm_up(wire: str) -> None:
     """Load every kernel that an engine uses, so that no fork has to."""
     with tempfile.TemporaryDirectory() as folder:
-        venue = ToyVenue(Path(folder), core_kit())
+        venue = ToyVenue(Path(folder), core_kit(wire), wire)
         history = CoreHistory(venue, 1)
         engine = venue.engine(founded=True)
         for number in range(WARM_ENTRIES):
@@ -187,11 +187,13 @@ def warm_up() -> None:
 @click.option("--entries", type=click.IntRange(1), default=2_000, show_default=True)
 @click.option("--standby/--alone", default=False)
 @click.option("--seed", type=int, default=3, show_default=True)
-def main(url: str, folder: Path, entries: int, standby: bool, seed: int) -> None:
+@click.option("--wire", type=click.Choice(["fast", "plain", "mixed"]), default="fast", show_default=True)
+def main(url: str, folder: Path, entries: int, standby: bool, seed: int, wire: str) -> None:
     """Kill an engine at every entry of a history and print what is left as JSON."""
-    warm_up()
+    for way in ("fast", "plain") if wire == "mixed" else (wire,):
+        warm_up(way)
     folder.mkdir(parents=True, exist_ok=True)
-    venue = ForkVenue(folder, url)
+    venue = ForkVenue(folder, url, wire)
     reader_warm_up(venue)
     gc.freeze()  # a collection in a fork would copy every page that the warm process has
     assert threading.active_count() == 1, "a thread does not survive a fork"

@@ -16,16 +16,22 @@ from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
 import orjson
 import redis
 
+from engine.ingest import machine_restore
+from engine.link_port import SocketPort
+from engine.link_replies import WHOLE, replies_walk, state_of
 from engine.log_reply import LogReply
 from engine.recovery import Recovery
 from shared.stream_client import OPTIONS
-from shared.stream_raw import RawEntries
+from shared.stream_guard import pack
+from shared.stream_raw import RawEntries, replies_read, socket_of
 from shared.streams import AppendStatus, Entry, Streams
 from tests.engine_toy import VENUE, ToyClock, ToyStore, ToyVenue, turns
 from tests.faults.core_history import core_kit
+from tests.simulation.redis_clients import decode
 
 MOMENTS = ("read", "before", "sent", "answered")
 PATIENCE_S = 30.0
@@ -121,21 +127,88 @@ class FatalConnection:
 
     def send_packed_command(self, parts: Any, check_health: bool = True) -> None:
         """Send, or die before or after."""
-        counted = self.death is not None and self.words in b"".join(parts)
+        self.exchange(b"".join(parts), lambda: self.connection.send_packed_command(parts, check_health=check_health))
+
+    def exchange(self, data: bytes, send: Callable[[], None]) -> None:
+        """Send what one exchange asks, or die before or after."""
+        counted = self.death is not None and self.words in data
         self.left -= counted
         due = counted and self.left == 0
         if due and self.death is not None and self.death.moment == "before":
             die()
-        self.connection.send_packed_command(parts, check_health=check_health)
+        send()
         if due and self.death is not None and self.death.moment == "sent":
             die()
 
     def read_response(self, **options: Any) -> Any:
         """Read one reply, or die having read it."""
         reply = self.connection.read_response(**options)
+        self.answered()
+        return reply
+
+    def answered(self) -> None:
+        """Die when an answer was the moment."""
         if self.death is not None and self.left <= 0 and self.death.moment == "answered":
             die()
-        return reply
+
+
+class ForkPort:
+    """
+    An engine's link on which its process dies as on its streams' connection; what is sent at once is one exchange.
+
+    Each exchange is answered whole before anything is handed on; the log is seen no further than the streams see it.
+    """
+
+    def __init__(self, streams: "ForkStreams", log_key: bytes) -> None:
+        self.streams = streams
+        self.log_key = log_key
+        pool = redis.ConnectionPool.from_url(streams.url, socket_timeout=PATIENCE_S, **OPTIONS)
+        connection = pool.make_connection()
+        connection.connect()
+        self.inner = SocketPort(connection, socket_of(connection))
+        self.answers = b""
+
+    def send(self, data: bytes) -> None:
+        """Do one exchange to its end; a read of the log that gives nothing takes its time."""
+        commands, block_ms, log_at = [], 0, -1
+        for command in decode(bytes(data)):
+            if command[0] == b"XREAD" and command[-2] == self.log_key:
+                block_ms, log_at = int(command[4]) if command[3] == b"BLOCK" else 0, len(commands)
+                after = int(command[-1].partition(b"-")[2])
+                count = min(int(command[2]), self.streams.horizon - after)
+                last = command[-1] if count > 0 else b"%d-%d" % (SEQ_MAX, SEQ_MAX)
+                command = [b"XREAD", b"COUNT", b"%d" % max(count, 1), b"STREAMS", self.log_key, last]
+            commands.append(command)
+        text = pack(commands)
+        self.streams.fatal.exchange(text, lambda: self.inner.send(text))
+        answers = self.whole(len(commands))
+        if log_at >= 0:
+            reply = replies_read(answers, 0, log_at + 1)[0][-1]
+            rows = reply[0][1] if reply else []
+            self.streams.seen([Entry(int(row[0].partition(b"-")[2]), []) for row in rows], block_ms)
+        self.answers += answers
+
+    def whole(self, count: int) -> bytes:
+        """Return so many replies."""
+        room, got, state = bytearray(1 << 16), 0, state_of(0, count)
+        while replies_walk(np.frombuffer(room, np.uint8), got, state) != WHOLE:
+            if len(room) - got < 1 << 15:
+                room = room + bytes(len(room))
+            got += self.inner.receive(memoryview(room)[got:], PATIENCE_S)
+        return bytes(room[:got])
+
+    def receive(self, view: memoryview, _timeout_s: float) -> int:
+        """Hand on what was answered, or die having been answered."""
+        self.streams.fatal.answered()
+        if not self.answers:
+            raise TimeoutError("nothing was asked that is not answered")
+        count = min(len(view), len(self.answers))
+        view[:count], self.answers = self.answers[:count], self.answers[count:]
+        return count
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.inner.close()
 
 
 class ForkStreams(Streams):
@@ -143,6 +216,7 @@ class ForkStreams(Streams):
 
     def __init__(self, url: str, clock: SharedClock) -> None:
         pool = redis.ConnectionPool.from_url(url, socket_timeout=PATIENCE_S, **OPTIONS)
+        self.url = url
         self.fatal = FatalConnection(pool.make_connection())
         super().__init__(url, connect=lambda: self.fatal)
         self.clock = clock
@@ -182,8 +256,10 @@ def die() -> NoReturn:
 class ForkVenue(ToyVenue):
     """A venue of the real core on a real Redis; what outlives an engine lies in Redis and in files."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        super().__init__(folder, core_kit())
+    def __init__(self, folder: Path, url: str, wire: str = "fast") -> None:
+        super().__init__(folder, core_kit("fast"), "fast")
+        self.wires = ("fast", "plain") if wire == "mixed" else (wire,)  # of the engines, one after the other
+        self.kit = self.kit._replace(restore=lambda content: machine_restore(content, self.wire))
         self.url = url
         self.clock = SharedClock()
         self.store = ToyStore()
@@ -204,6 +280,10 @@ class ForkVenue(ToyVenue):
     def streams_make(self, fault: Callable[[str, str], None] | None) -> ForkStreams:
         """Return the streams of one fork."""
         return ForkStreams(self.url, self.clock)
+
+    def port_maker(self, streams: Any) -> Callable[[], Any]:
+        """Return what connects the link of one fork."""
+        return lambda: ForkPort(streams, self.keys.log.encode())
 
     def recovery_make(self) -> Recovery:
         """Return what finds the start of one fork."""
@@ -240,6 +320,7 @@ class Fork:
 
     def __init__(self, venue: ForkVenue, lag: int | None, at_lead: Death | None = None) -> None:
         """Fork; with a lag the engine starts below the log's end and holds there until it is let on."""
+        venue.wire = venue.wires[venue.engines_count % len(venue.wires)]
         venue.engines_count += 1
         down, up = os.pipe(), os.pipe()
         self.pid = os.fork()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.streams import Keys, StreamsAsync, StreamsError
+from tests.cluster import cluster_give
 from tests.integration.conftest import REPOSITORY, process_end, ready_wait
 
 TOOL_PATIENCE_S = 120.0
@@ -74,6 +75,7 @@ def environment() -> dict[str, str]:
 @contextlib.contextmanager
 def venue_run(folder: Path, feed: Path, speed: float) -> Iterator[Venue]:
     """Yield a venue whose recorded feed is held; it is asked to stop at the end and must do so."""
+    cluster_give(folder / "data")
     command = [sys.executable, "-m", "scripts.cli", "run", "--data", str(folder / "data"), "--feed", str(feed)]
     command += ["--speed", f"{speed:g}", "--hold", "--ready-file", str(folder / "ready.json")]
     log = folder / "console.txt"

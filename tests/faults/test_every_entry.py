@@ -22,16 +22,20 @@ from tests.store_servers import own_redis
 ENTRIES = int(os.environ.get("TIDEMARK_TEST_ENTRIES", "150"))
 # A small state in a large record: huge pages would cost more than the whole life of a fork.
 ENVIRONMENT = {"NUMPY_MADVISE_HUGEPAGE": "0", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+# Mixed: the leader and its successor go different ways.
+ROWS = [("--alone", "fast"), ("--standby", "mixed")]
+if "TIDEMARK_TEST_ENTRIES" in os.environ:
+    ROWS += [("--alone", "plain"), ("--standby", "fast")]
 
 pytestmark = pytest.mark.timeout(120 + ENTRIES)
 
 
-def killed_at_every_entry(folder: Path, beside: str) -> dict[str, Any]:
+def killed_at_every_entry(folder: Path, beside: str, wire: str) -> dict[str, Any]:
     """Return what the program found; its words and its facts are shown when it fails."""
     with own_redis() as server:
         command = [sys.executable, "-m", "tests.faults.every_entry", "--redis", server.url, "--folder", str(folder)]
         done = subprocess.run(
-            [*command, "--entries", str(ENTRIES), beside],
+            [*command, "--entries", str(ENTRIES), "--wire", wire, beside],
             capture_output=True, text=True, check=False, cwd=REPOSITORY, env={**os.environ, **ENVIRONMENT},
         )  # fmt: skip
     facts = folder / "facts.jsonl"
@@ -40,10 +44,10 @@ def killed_at_every_entry(folder: Path, beside: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("beside", ["--alone", "--standby"])
-def test_killed_at_every_entry(tmp_path: Path, beside: str) -> None:
+@pytest.mark.parametrize(("beside", "wire"), ROWS)
+def test_killed_at_every_entry(tmp_path: Path, beside: str, wire: str) -> None:
     """Events and hashes are those of a machine that never stopped, and every instruction is answered once."""
-    found = killed_at_every_entry(tmp_path / "venue", beside)
+    found = killed_at_every_entry(tmp_path / "venue", beside, wire)
     print(f"\n{beside}: {json.dumps(found)}")
     assert sum(found["deaths"].get(moment, 0) for moment in MOMENTS) == ENTRIES
     assert found["deaths"].get("lead", 0) == (0 if beside == "--standby" else ENTRIES // STILLBORN_EVERY)

@@ -14,7 +14,8 @@ from tests.engine_toy import Crash, ToyVenue, turns
 from tests.faults.core_history import CoreHistory, core_kit
 
 ENTRIES = 300
-POSTGRES = ("quick", "slow", "slow at times")
+# How quick Postgres is, and which way the engines turn.
+ROWS = (("quick", "fast"), ("slow", "plain"), ("slow at times", "fast"))
 
 
 def killer(moment: str) -> Callable[[str, str], None]:
@@ -82,10 +83,10 @@ def settled(engine: Runner, seq: int) -> bool:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("postgres", POSTGRES)
-def test_killed_at_every_entry(tmp_path: Path, moment: str, postgres: str) -> None:
+@pytest.mark.parametrize(("postgres", "wire"), ROWS)
+def test_killed_at_every_entry(tmp_path: Path, moment: str, postgres: str, wire: str) -> None:
     """Whatever was applied and not published when the engine died is published once by the next one."""
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=wire)
     engine = killed_at_every_entry(venue, lambda: venue.add(venue.engines_count), moment, postgres)
     twin_compare(venue, engine.parts.machine)
     assert venue.engines_count >= ENTRIES
@@ -94,10 +95,10 @@ def test_killed_at_every_entry(tmp_path: Path, moment: str, postgres: str) -> No
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("postgres", POSTGRES)
-def test_real_core_killed_at_every_entry(tmp_path: Path, moment: str, postgres: str) -> None:
+@pytest.mark.parametrize(("postgres", "wire"), ROWS)
+def test_real_core_killed_at_every_entry(tmp_path: Path, moment: str, postgres: str, wire: str) -> None:
     """The same with the real state machine and a history of trades, orders, stop losses and take profits."""
-    venue = ToyVenue(tmp_path, core_kit())
+    venue = ToyVenue(tmp_path, core_kit(wire), wire)
     history = CoreHistory(venue, seed=3)
     engine = killed_at_every_entry(venue, history.next, moment, postgres)
     events = twin_compare(venue, engine.parts.machine)
@@ -115,7 +116,7 @@ def test_real_core_killed_at_every_entry(tmp_path: Path, moment: str, postgres: 
 def test_killed_anywhere(tmp_path: Path, seed: int) -> None:
     """Killed before or after any verb at random, with a standby beside it, the venue comes out as if never stopped."""
     chance = random.Random(seed)
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=("fast", "plain")[seed % 2])
 
     def fault(verb: str, when: str) -> None:
         if chance.random() < 0.004:

@@ -43,7 +43,7 @@ ARGUMENTS = {
     "reset": ("--yes",),
     "upgrade": ("--check",),
 }
-NO_VENUE_NEEDED = {"run", "doctor", "capsule run"}  # end as they do elsewhere, whatever the folder holds
+NO_VENUE_NEEDED = {"run", "doctor", "capsule run", "backtest"}  # end as they do elsewhere, whatever the folder holds
 # Wrong ids and names: command, what is typed, exit code.
 WRONG = [
     ("snapshot account", ("4711",), 2),
@@ -109,7 +109,7 @@ def typed(words: str, tmp_path: Path, data: Path, arguments: tuple[str, ...] | N
     """Return what a command answers when it is typed."""
     given = ARGUMENTS.get(words, ()) if arguments is None else arguments
     given = tuple(argument.format(tmp=tmp_path) for argument in given)
-    takes_data = words not in ("nonsense", "snapshot nonsense", "capsule run", "run")
+    takes_data = words not in ("nonsense", "snapshot nonsense", "capsule run", "run", "backtest")
     return tidemark(*words.split(), *given, data=data if takes_data else None)
 
 
@@ -215,7 +215,7 @@ def test_doctor_with_servers_down(tools_venue: ToolsVenue, tmp_path: Path) -> No
     assert all(check["fix"] for check in failing.values())
 
 
-@pytest.mark.parametrize("words", [name for name in NAMES if name not in ("run", "capsule run")])
+@pytest.mark.parametrize("words", [name for name in NAMES if name not in ("run", "capsule run", "backtest")])
 def test_no_permission(words: str, tools_venue: ToolsVenue, tmp_path: Path) -> None:
     """A folder of somebody else is named, with what to do; exit code 3."""
     if os.geteuid() != 0:

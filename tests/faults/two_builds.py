@@ -1,6 +1,7 @@
 """Another build beside this one: a copy of the tree with another number of the rules, and engines of either."""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from tests.integration.conftest import REPOSITORY
 from tests.integration.engine_process import EngineProcess
 
 PACKAGES = ("engine", "gateway", "persister", "poller", "scripts", "shared")
-COMPILED = ("engine/core", "engine")
+COMPILED = ("engine/core", "engine", "engine/decode", "engine/encode")
 TOOL_PATIENCE_S = 120.0
 
 
@@ -108,10 +109,7 @@ def build_copy(folder: Path, rules: int) -> Build:
 
 def kernels_copy(root: Path, kernels: Path) -> None:
     """Copy the compiled kernels to where a checkout in another place looks for them: the compiler names by place."""
-    import numba
-
-    cache = Path(numba.config.CACHE_DIR)  # type: ignore[attr-defined]
-    for name in COMPILED:
+    for cache, name in itertools.product(kernel.cache_folders(), COMPILED):
         here, there = (
             cache_name(cache, REPOSITORY / name),
             cache_name(kernels / cache.name, root / name),

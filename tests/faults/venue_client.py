@@ -23,6 +23,7 @@ import redis
 
 from shared.database import Database
 from shared.streams import Entry, EventsEntry, Keys, Streams
+from tests.cluster import cluster_give
 from tests.integration.conftest import REPOSITORY, process_end, ready_wait
 
 HTTP_TIMEOUT_S = 15.0
@@ -227,6 +228,7 @@ def venue_running(folder: Path, *options: str, environment: dict[str, str] | Non
     """Yield a venue that is ready; stop it cleanly afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     ready_file, log = folder / "ready.json", folder / "console.txt"
+    cluster_give(folder / "data")
     command = [sys.executable, "-m", "scripts.cli", "run", "--data", str(folder / "data")]
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -79,8 +79,10 @@ class Cutter:
             self.cuts += cut.is_set()
             for task in (*ways, life):
                 task.cancel()
-            await asyncio.gather(*ways, life, return_exceptions=True)
-            before.transport.abort()
+            try:
+                await asyncio.gather(*ways, life, return_exceptions=True)
+            finally:
+                before.transport.abort()  # also where the end of everything comes while this connection ends
 
     async def _life(self, cut: asyncio.Event) -> None:
         """Return when the connection is to end; what is sent meanwhile is torn."""

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from engine import canonical
+from engine.decode import rows
+from engine.decode.words import AHEAD
 from shared import wire
 from shared.records import COMMAND_WORDS
 from shared.stream_guard import pack
 from shared.stream_keys import Entry, Fields, log_id
+from tests.property.instruction_inputs import instruction, instruction_spoilt
 
 VALUE = re.compile(rb':("[^"]*"|[^,}]+)')
 TS_US = 1_767_225_600_000_000
@@ -140,6 +142,11 @@ def reply_of(entries: list[Entry], ids: list[bytes] | None = None) -> bytes:
     return b"".join(parts)
 
 
+def roomy(raw: bytes) -> np.ndarray:
+    """Return bytes as an array with room behind them, which holds what would go on with the last entry."""
+    return np.frombuffer(bytearray(raw + (b"0123456789abcdef" * AHEAD)[:AHEAD]), np.uint8)
+
+
 def ordinary(entries: list[Entry]) -> np.ndarray:
     """Return the words of the entries' records as the ordinary reader gives them."""
     batch = wire.Batch(len(entries))
@@ -148,13 +155,13 @@ def ordinary(entries: list[Entry]) -> np.ndarray:
     return batch.commands.view(np.int64).reshape(-1, COMMAND_WORDS)
 
 
-def taken(raw: Any, count: int, first: int = 0, last_seq: int = 0) -> tuple[np.ndarray, list[int]] | None:
+def taken(raw: Any, end: int, count: int, first: int = 0, last_seq: int = 0) -> tuple[np.ndarray, list[int]] | None:
     """Return the words and the rows left out by the compiled reader, None when it takes the bytes for no entries."""
     places, left = np.zeros(count + 1, np.int64), np.zeros(count, np.int64)
     words = np.full((count, COMMAND_WORDS), -7, np.int64)  # whatever was there before
-    if canonical.entries_walk(raw, first, count, places) != len(raw):
+    if rows.entries_walk(raw, first, end, 0, count, places) != (count, end):
         return None
-    left_count, _ = canonical.rows_read(raw, places, count, last_seq, words, left)
+    left_count, _ = rows.rows_read(raw, places, count, last_seq, words, left)
     return words, left[:left_count].tolist()
 
 
@@ -184,14 +191,21 @@ def replies_spoilt(seed: int, count: int) -> Iterator[bytes]:
 
 def main(seed: int, count: int) -> None:
     """Read everything with every index watched; print how many rows the compiled reader's code took."""
+    chance = random.Random(seed)
     entries = history(seed, count)
+    for index in range(0, count, 2):
+        fields = instruction(chance)
+        entries[index] = Entry(index + 1, instruction_spoilt(chance, fields) if index % 3 else fields)
     expected = ordinary(entries)
-    found = taken(Watched(reply_of(entries)), count)
+    raw = reply_of(entries)
+    found = taken(Watched(raw + bytes(AHEAD)), len(raw), count)
     assert found is not None
     words, left = found
     kept = np.setdiff1d(np.arange(count), left)
     assert (words[kept] == expected[kept]).all()
-    walked = sum(taken(Watched(raw), 2) is not None for raw in replies_spoilt(seed, count))
+    # Without room behind their end, too.
+    spoilt = [(raw, chance.choice((b"", bytes(AHEAD)))) for raw in replies_spoilt(seed, count)]
+    walked = sum(taken(Watched(raw + room), len(raw), 2) is not None for raw, room in spoilt)
     print(len(kept), walked)
 
 

@@ -1,4 +1,4 @@
-"""engine/canonical.py and engine/log_reply.py: the compiled reader gives the records of the ordinary one, or none."""
+"""engine/decode and engine/log_reply.py: the compiled reader gives the records of the ordinary one, or none."""
 
 import os
 import random
@@ -10,15 +10,24 @@ import numpy as np
 import orjson
 import pytest
 
-from engine import log_reply
 from engine.core.kernel import JIT
 from engine.ingest import Machine
 from engine.log_reply import LogReply
+from poller.backpack import FrameKind, frame_parse
 from shared import genesis, wire
 from shared.records import COMMAND_WORDS
 from shared.refusal import Refusal
 from shared.stream_keys import Entry, StreamsDown, log_id, restored_body
-from tests.property.canonical_inputs import TS_US, feed_entry, history, ordinary, replies_spoilt, reply_of, taken
+from tests.property.canonical_inputs import (
+    TS_US,
+    feed_entry,
+    history,
+    ordinary,
+    replies_spoilt,
+    reply_of,
+    roomy,
+    taken,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 HISTORY = 40_000 if JIT else 400
@@ -34,7 +43,8 @@ def test_both_readers_give_the_same_record() -> None:
     """Every record that the compiled reader gives equals the ordinary one's, whatever was done to the entries."""
     entries = history(1, HISTORY)
     expected = ordinary(entries)
-    found = taken(np.frombuffer(reply_of(entries), np.uint8), len(entries))
+    raw = reply_of(entries)
+    found = taken(roomy(raw), len(raw), len(entries))
     assert found is not None
     words, left = found
     kept = np.setdiff1d(np.arange(len(entries)), left)
@@ -47,9 +57,36 @@ def test_canonical_entries_are_all_taken() -> None:
     """What the poller writes is never left to the slow reader, but for prices too long for a record's words."""
     chance = random.Random(2)
     entries = [Entry(seq, feed_entry(chance)) for seq in range(1, HISTORY // 10)]
-    found = taken(np.frombuffer(reply_of(entries), np.uint8), len(entries))
+    raw = reply_of(entries)
+    found = taken(roomy(raw), len(raw), len(entries))
     assert found is not None
     assert found[1] == []
+
+
+def test_what_the_poller_appends_is_taken() -> None:
+    """Frames of the exchange, in any order of keys, become entries that are never left to the slow reader."""
+    chance = random.Random(8)
+    entries = []
+    for seq in range(1, 200):
+        kind, body = feed_body(chance)
+        data = orjson.loads(body)
+        message = {"stream": f"{data['e']}.{data['s']}", "data": dict(chance.sample(list(data.items()), len(data)))}
+        frame = frame_parse(orjson.dumps(message), {data["s"]})
+        assert frame.kind != FrameKind.UNREADABLE, message
+        fields = [(b"ts", b"%d" % (TS_US + seq)), (b"session", b"%016x" % seq), (kind, frame.body)]
+        entries.append(Entry(seq, fields))
+    raw = reply_of(entries)
+    found = taken(roomy(raw), len(raw), len(entries))
+    assert found is not None
+    assert found[1] == []
+
+
+def feed_body(chance: random.Random) -> tuple[bytes, bytes]:
+    """Return the kind and the body of a quote or a mark."""
+    while True:
+        fields = feed_entry(chance)
+        if fields[-1][0] != b"clock_tick":
+            return fields[-1]
 
 
 def test_a_batch_is_the_same_by_either_way() -> None:
@@ -69,19 +106,6 @@ def test_a_batch_is_the_same_by_either_way() -> None:
     assert batch.count == plain.count
     ticks = [entry.seq for entry in entries if entry.fields and entry.fields[-1][0] == b"clock_tick"]
     assert filled.tick_seq == max(ticks)
-
-
-@pytest.mark.skipif(not JIT, reason="without the compiler entries stay what they are")
-def test_entries_from_elsewhere_take_the_same_way() -> None:
-    """Archived entries give, as a reply made of them, the same bytes, entries and records."""
-    entries = history(9, 500)
-    made = log_reply.reply_of(entries)
-    assert isinstance(made, LogReply)
-    assert made.raw == reply_of(entries)
-    assert list(made) == entries
-    batch = wire.Batch(len(entries))
-    assert made.batch_fill(batch, 0).gap is None
-    assert (batch.commands.view(np.int64).reshape(-1, COMMAND_WORDS) == ordinary(entries)).all()
 
 
 def test_a_reply_reads_as_its_entries() -> None:

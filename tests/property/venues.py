@@ -62,13 +62,13 @@ class TwinVenue(Reference):
 
 
 class EngineVenue:
-    """The library's engine, fed entry by entry through the same bytes that a log would hold."""
+    """The library's engine, fed entry by entry through the same bytes that a log would hold, both ways of the wire."""
 
     def __init__(self, first: dict[str, Any], ts_us: int) -> None:
-        from engine.library import Engine
+        from tests.property.wire_engine import WireEngine
 
         settings = {key: value for key, value in first.items() if key != "markets"}
-        self.engine = Engine(markets=first["markets"], ts_us=ts_us, **settings)
+        self.engine = WireEngine(markets=first["markets"], ts_us=ts_us, **settings)
 
     def crowd(self) -> None:
         """Leave room for the events of one step at a time: every entry is gone on with after each."""
@@ -76,7 +76,9 @@ class EngineVenue:
 
     def apply(self, kind: str, body: dict[str, Any], ts_us: int, session: str = "") -> list[dict[str, Any]]:
         """Apply one entry as raw fields and return its events."""
-        text = json.dumps(body, separators=(",", ":")).encode()
+        from tests.property.wire_engine import canonical
+
+        text = json.dumps(canonical(kind, body), separators=(",", ":")).encode()
         fields = [(kind.encode(), text)]
         if kind in WITH_SESSION:
             fields.insert(0, (b"session", session.encode()))

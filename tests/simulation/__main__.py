@@ -24,12 +24,12 @@ def seeds_of(text: str) -> list[int]:
     return found
 
 
-def show(seed: int, bug: str) -> int:
+def show(seed: int, bug: str, wire: str) -> int:
     """Print everything that one seed's processes said, and what is wrong; return the exit code."""
     from tests.simulation.bugs import CASTS
-    from tests.simulation.world import World
+    from tests.simulation.world import Plan, World
 
-    verdict = World(seed, CASTS[bug]).run()
+    verdict = World(seed, CASTS[bug], Plan(wire=wire)).run()
     for now_s, name, event, fields in verdict.told:
         print(f"{now_s:10.6f} {name:12} {event} {' '.join(f'{key}={value}' for key, value in fields.items())}"[:400])
     print(f"seed {seed}: {verdict.inputs} inputs, {verdict.virtual_s} virtual seconds, digest {verdict.digest}")
@@ -45,12 +45,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long; --state goes on")
     parser.add_argument("--state", type=Path, help="JSON lines of verdicts; seeds that stand there are not run again")
     parser.add_argument("--bug", default="", help="put a planted bug in")
+    parser.add_argument("--wire", default="", choices=("", "fast", "plain", "mixed"), help="the seed says which")
     parser.add_argument("--until-found", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--show", action="store_true", help="print what happened in the first seed")
     arguments = parser.parse_args()
     seeds = seeds_of(arguments.seeds)
     if arguments.show:
-        return show(seeds[0], arguments.bug)
+        return show(seeds[0], arguments.bug, arguments.wire)
     sources, lines = commit(), lines_read(arguments.state)
     known = {line["seed"] for line in lines}
     report = Report([line for line in lines if line["seed"] in set(seeds)])
@@ -58,7 +59,8 @@ def main() -> int:
     if arguments.state is not None:
         arguments.state.parent.mkdir(parents=True, exist_ok=True)
     with Workers(arguments.jobs) as workers:
-        for line in workers.lines([seed for seed in seeds if seed not in known], arguments.bug):
+        left = [seed for seed in seeds if seed not in known]
+        for line in workers.lines(left, arguments.bug, arguments.wire):
             report.add(line)
             report.here_count += 1
             if arguments.state is not None:

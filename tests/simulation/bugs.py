@@ -7,13 +7,18 @@ a class or function in the place of a shipped one, and does everything else as t
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
+from engine.encode.kept import Commands
+from engine.ingest import Machine, Step
 from engine.leadership import Leadership
+from engine.publish import Last, Publisher
+from engine.publish_fast import FastPublisher
 from engine.recovery import Recovery, Start
 from engine.runner import Runner
 from engine.wiring import Engine
@@ -25,11 +30,14 @@ from persister.__main__ import Persister
 from persister.history import CURSOR_MOVE
 from persister.trimming import Floors, Trimmer
 from shared import stream_verbs, stream_views
+from shared.codes import BatchStatus
 from shared.stream_guard import Command, Conversation, Request, Talk, ask
-from shared.streams import EventsEntry, Fields, Keys, Streams, StreamsAsync, StreamsError, blocking, event_id
+from shared.streams import Fields, Keys, Streams, StreamsAsync, StreamsError, blocking, event_id
 from shared.streams_async import awaiting
+from shared.wire_events import Output
 from tests.simulation.cast import SHIPPED, Around, Cast
 
+OWN_ID = re.compile(rb"NOMKSTREAM\r\n\$[0-9]+\r\n[0-9]+-[0-9]+\r\n")
 LENGTH_KEPT = 120  # entries that a trimming by length leaves
 
 
@@ -84,6 +92,25 @@ class StreamsStar(Streams):
     publish = blocking(publish_star)
 
 
+class FastPublisherStar(FastPublisher):
+    """The same over the engine's own link."""
+
+    def commands_next(self, tip: tuple[int, int]) -> Commands:
+        """Return commands without ids of ours."""
+        commands = super().commands_next(tip)
+        data = OWN_ID.sub(b"NOMKSTREAM\r\n$1\r\n*\r\n", bytes(commands.data))
+        return commands._replace(data=memoryview(data))
+
+
+class EngineStar(Engine):
+    """An engine that publishes so."""
+
+    def link_publisher(self, keys: Keys, last: Last) -> tuple[Any, Publisher]:
+        """Return the link with that publisher."""
+        link, publisher = super().link_publisher(keys, last)
+        return link, publisher if link is None else FastPublisherStar(link, self.streams, keys, last)
+
+
 # --- the engine's loop
 
 
@@ -111,7 +138,7 @@ class RunnerTelling(Runner):
             chunk = last.chunk + 1 if last.seq == machine.seq else 0
             data = orjson.dumps([{"e": "checkpoint", "seq": message["seq"]}])
             before = event_id(last.seq, last.chunk)
-            publisher.keep([EventsEntry(machine.seq, chunk, machine.header().log_time_us, before, b"", data)])
+            publisher.keep([Output(machine.seq, chunk, machine.header().log_time_us, before, b"", data)])
 
 
 def engine_with(kind: type[Runner]) -> type[Engine]:
@@ -126,6 +153,27 @@ def engine_with(kind: type[Runner]) -> type[Engine]:
             return kind(runner.parts, runner.pid, runner.drain)
 
     return EngineWith
+
+
+class MachineCareless(Machine):
+    """Takes the bytes of the batch applied last for its own, while the next answer is received over them."""
+
+    def step_end(self, status: BatchStatus, outputs: Sequence[Any], fired: list[tuple[int, int]]) -> Step:
+        """Return the step, holding its last entry where it lies."""
+        step = super().step_end(status, outputs, fired)
+        entries, index = self.entries, self.applied_count - 1
+        self.last_entry = lambda: entries[index]
+        return step
+
+
+class EngineCareless(Engine):
+    """An engine with that machine."""
+
+    def machine_restore(self, content: dict[str, Any] | None) -> Any:
+        """Return the careless machine."""
+        machine = super().machine_restore(content)
+        machine.__class__ = MachineCareless
+        return machine
 
 
 class EnginePlaceless(Engine):
@@ -217,8 +265,9 @@ class StreamsUnwatched(StreamsAsync):
 
 PLANTED: dict[str, Cast] = {
     "ack_before_append": SHIPPED._replace(send=send_acknowledged_early),
-    "publish_star_ids": SHIPPED._replace(streams=StreamsStar),
+    "publish_star_ids": SHIPPED._replace(streams=StreamsStar, engine=EngineStar),
     "drop_kept_at_handover": SHIPPED._replace(engine=engine_with(RunnerDropping)),
+    "reused_buffer": SHIPPED._replace(engine=EngineCareless),  # shows on the fast way alone
     "checkpoint_event": SHIPPED._replace(engine=engine_with(RunnerTelling)),
     "snapshot_without_position": SHIPPED._replace(engine=EnginePlaceless),
     "cursor_outside_transaction": SHIPPED._replace(database=CursorApart),

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from engine.ingest import Machine
 from engine.leadership import Leadership
 from engine.log_source import LogSource
 from engine.publish import Publisher
@@ -67,19 +68,14 @@ class Script(Faults, ABC):
 # --- no check that the log goes on with the next number
 
 
-class SourceTrusting(Around):
-    """A source of entries whose reader takes whatever comes next for the next."""
+class MachineTrusting(Machine):
+    """Takes whatever comes next for the next."""
 
-    def __init__(self, source: LogSource, machine: Any) -> None:
-        super().__init__(source)
-        self.machine = machine
-
-    def read(self, after_seq: int, count: int, block_ms: int | None = None) -> Sequence[Any]:
-        """Return entries, and let nobody see that some are missing before them."""
-        entries = self.inner.read(after_seq, count, block_ms)
-        if entries and entries[0].seq > after_seq + 1:
-            self.machine.seq = entries[0].seq - 1
-        return entries
+    def load(self, entries: Sequence[Any]) -> None:
+        """Take entries, and let nobody see that some are missing before them."""
+        if entries and entries[0].seq > self.seq + 1:
+            self.seq = entries[0].seq - 1
+        super().load(entries)
 
 
 class EngineOfLogAlone(Engine):
@@ -95,11 +91,11 @@ class EngineOfLogAlone(Engine):
 class EngineTrusting(EngineOfLogAlone):
     """The same, and it does not look at the numbers of what it reads."""
 
-    def runner_build(self, start: Start, leadership: Leadership) -> Runner:
-        """Return a runner that trusts."""
-        runner = super().runner_build(start, leadership)
-        source: Any = SourceTrusting(runner.parts.source, runner.parts.machine)
-        return Runner(runner.parts._replace(source=source), runner.pid, runner.drain)
+    def machine_restore(self, content: dict[str, Any] | None) -> Any:
+        """Return a machine that trusts."""
+        machine = super().machine_restore(content)
+        machine.__class__ = MachineTrusting
+        return machine
 
 
 class StandbyBehindTrim(Script):

@@ -42,15 +42,15 @@ def next_number(numbers: Any) -> int:
         return int(numbers.value)
 
 
-def seed_run(task: tuple[int, str]) -> dict[str, Any]:
-    """Return the line of one seed; a name of a planted bug puts that one in."""
+def seed_run(task: tuple[int, str, str]) -> dict[str, Any]:
+    """Return the line of one seed; a name of a planted bug puts that one in, a way of the wire takes that one."""
     from tests.simulation.bugs import CASTS
-    from tests.simulation.world import World
+    from tests.simulation.world import Plan, World
 
-    seed, bug = task
+    seed, bug, wire = task
     begin_s = time.perf_counter()
     try:
-        verdict = World(seed, CASTS[bug]).run()
+        verdict = World(seed, CASTS[bug], Plan(wire=wire)).run()
     except Exception:
         # The simulation itself is at fault: that seed fails, the campaign goes on.
         found = [f"B: {traceback.format_exc()}"]
@@ -87,15 +87,15 @@ class Workers:
             self.pool.terminate()
             self.pool.join()
 
-    def lines(self, seeds: list[int], bug: str = "") -> Iterator[dict[str, Any]]:
+    def lines(self, seeds: list[int], bug: str = "", wire: str = "") -> Iterator[dict[str, Any]]:
         """Yield a line a seed as they come; few are begun before the last is asked for."""
         for first in range(0, len(seeds), self.jobs * self.ahead):
-            tasks = [(seed, bug) for seed in seeds[first : first + self.jobs * self.ahead]]
+            tasks = [(seed, bug, wire) for seed in seeds[first : first + self.jobs * self.ahead]]
             yield from map(seed_run, tasks) if self.pool is None else self.pool.imap_unordered(seed_run, tasks)
 
-    def failed(self, seeds: list[int], bug: str = "") -> Iterator[dict[str, Any]]:
+    def failed(self, seeds: list[int], bug: str = "", wire: str = "") -> Iterator[dict[str, Any]]:
         """Yield the lines of those seeds that fail."""
-        return (line for line in self.lines(seeds, bug) if line["found"])
+        return (line for line in self.lines(seeds, bug, wire) if line["found"])
 
 
 def commit() -> str:

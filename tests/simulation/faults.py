@@ -21,6 +21,7 @@ from tests.simulation.redis_wire import Plan as RedisPlan
 CUTS = ("before", "after", "torn", "deaf", "lost")
 STOPS_S = (0.05, 0.4, 0.9, 2.0, 4.0)
 WATCHED = 12  # times more likely is a stop between looking at something and acting upon it
+RAW_TIMES = 5  # more likely are cuts of an engine's link, which says in one packet what others say in four
 PAUSE_S = 0.6  # on average between two deeds
 KINDS_OFF_SHARE = 0.35  # of the kinds that a seed does without
 
@@ -70,11 +71,13 @@ class Faults:
         if not self.on:
             return RedisPlan(out_s, back_s)
         rates, roll = self.rates, chance.random()
-        if roll < rates.cut:
+        raw = packet.connection.socket.raw
+        cut_rate = rates.cut * RAW_TIMES if raw else rates.cut
+        if roll < cut_rate:
             cut = chance.choice(self.cuts)
-            self.counts[f"cut_{cut}"] += 1
+            self.counts[f"cut_{cut}_raw" if raw else f"cut_{cut}"] += 1
             return RedisPlan(out_s, back_s, cut=cut)
-        roll -= rates.cut
+        roll -= cut_rate
         if roll < rates.kill:
             kill = chance.choice(("before", "after"))
             self.counts[f"kill_{kill}"] += 1

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine import core
 from engine.wiring import Outside as EngineOutside
 from engine.wiring import engine_run
@@ -248,6 +250,8 @@ async def engine_main(world: Any, process: Process, child: "Child") -> int:
         monotonic_s=process.monotonic_s,
     )
 
+    settings = msgspec.structs.replace(world.settings, wire=world.wire_of(child))
+
     def port(memory: Memory, venue: str, log: Any) -> WriterPort:
         return WriterPort(world, process, memory, venue, log)
 
@@ -262,8 +266,9 @@ async def engine_main(world: Any, process: Process, child: "Child") -> int:
         world.token,
         lambda: world.venue_name,
         world.block_ms,
+        link=world.redis.port(process),
     )
-    child.end = engine = world.cast.engine(world.settings, outside, facts)
+    child.end = engine = world.cast.engine(settings, outside, facts)
     return await SimThread(process, lambda: engine_run(engine), process.name).done
 
 

@@ -1,5 +1,7 @@
 """
-The rare bugs, told in a process of their own, which test_rare_bugs.py starts: `python -m tests.simulation.rare NAME`.
+The rare bugs, told in a process of their own, which test_rare_bugs.py starts.
+
+    python -m tests.simulation.rare NAME fast|plain
 
 Prints one JSON line for the story with the bug and one without; of `dict_order` one for the hash seed of this process.
 """
@@ -18,14 +20,14 @@ ENTRIES = 400
 BUFFER_BYTES = 4_000_000
 
 
-def story(name: str) -> None:
+def story(name: str, wire: str) -> None:
     """Tell a story twice."""
     from tests.simulation.bugs_rare import STORIES
     from tests.simulation.world import World
 
     plan, script, planted, control = STORIES[name]
     for cast in (planted, control):
-        verdict = World(7, cast, plan, script).run()
+        verdict = World(7, cast, plan._replace(wire=wire), script).run()
         told = any(event == "quiet" for _, _, event, _ in verdict.told)
         print(orjson.dumps({"found": verdict.found, "told": told}).decode())
 
@@ -34,7 +36,6 @@ def order() -> None:
     """Restore a history again and again, once as it is and once with the markets' names in the order of a set."""
     from engine import core
     from engine.ingest import Machine, machine_restore
-    from shared.wire_events import Encoder
     from tests.simulation.world import Plan, World
 
     world = World(3, plan=Plan(trouble_s=1.0, inputs_min=ENTRIES + 50))
@@ -56,11 +57,11 @@ def order() -> None:
     def misordered(machine: Machine) -> Machine:
         other = restored(machine)
         names = list(set(core.markets_of(other.states)))
-        other.encoder = Encoder(names, core.header(other.states)["events_last"])
+        other.encoder = type(other.encoder)(names, core.header(other.states)["events_last"])
         return other
 
-    def told(again: Any) -> str:
-        machine, digest = Machine(), blake2b(digest_size=16)
+    def told(again: Any, wire: str = "fast") -> str:
+        machine, digest = Machine(wire=wire), blake2b(digest_size=16)
         for first in range(0, len(entries), RESTORE_EVERY):
             machine.load(entries[first : first + RESTORE_EVERY])
             while (step := machine.step()) is not None:
@@ -72,6 +73,7 @@ def order() -> None:
         "entries": len(entries),
         "wanted": ENTRIES,
         "unbroken": told(lambda machine: machine),
+        "plain": told(lambda machine: machine, "plain"),
         "shipped": told(restored),
         "planted": told(misordered),
     }
@@ -82,4 +84,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "dict_order":
         order()
     else:
-        story(sys.argv[1])
+        story(sys.argv[1], sys.argv[2])

@@ -32,6 +32,13 @@ class Packet(NamedTuple):
     connection: Any
 
 
+class Torn(NamedTuple):
+    """A reply of which only the first bytes arrive."""
+
+    reply: Any
+    share: float
+
+
 class Socket:
     """One TCP connection: the server's session at one end, what has not been read yet at the other."""
 
@@ -43,7 +50,10 @@ class Socket:
         self.end_s = NEVER  # when the client can see that the connection is gone
         self.gone = False  # at the server: nothing that arrives is done, nothing is sent
         self.mute = False  # nothing that the server sends arrives any more
+        self.raw = False  # the client reads bytes: a reply can be torn
+        self.whole_left: tuple[int, float] | None = None  # replies that arrive before one is torn, and how much of that
         self.blocked: tuple[Blocked, float] | None = None  # and how long the reply takes
+        self.later: list[tuple[Commands, Any]] = []  # what came meanwhile: the server looks at it after the read
         self.wake: Callable[[float], None] | None = None  # tells a waiting reader when to look
 
     def put(self, reply: Any, when_s: float) -> None:
@@ -55,7 +65,7 @@ class Socket:
 
     def end(self, when_s: float) -> None:
         """Close the connection from the server's side."""
-        self.gone, self.blocked = True, None
+        self.gone, self.blocked, self.later = True, None, []
         self.end_s = min(self.end_s, max(when_s, self.arrival_s))
         if self.wake is not None:
             self.wake(self.end_s)
@@ -129,6 +139,10 @@ class BlockingConnection:
 
     def read_response(self, disable_decoding: bool = False, timeout: float | None = None) -> Any:
         """Return the next reply, waiting for it; raises what the library raises."""
+        return self.ready_wait(timeout).take()
+
+    def ready_wait(self, timeout: float | None) -> Socket:
+        """Return when there is something to read, the connection's end included; raises what the library raises."""
         socket, loop, thread = self.socket, self.process.loop, baton.current()
         assert socket is not None
         until_s = NEVER if timeout is None else loop.now_s + timeout
@@ -145,7 +159,7 @@ class BlockingConnection:
             self.patience_watch(thread)
             thread.wait_end()
             socket.wake, self.wait = None, 0
-        return socket.take()
+        return socket
 
     def patience_watch(self, thread: Any) -> None:
         """Have one timer that ends the wait at its time; it outlives many waits, for most are short."""

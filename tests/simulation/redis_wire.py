@@ -16,9 +16,11 @@ from tests.simulation.redis_clients import (
     Commands,
     Packet,
     Socket,
+    Torn,
     decode,
 )
 from tests.simulation.redis_model import Blocked, RedisModel, Session
+from tests.simulation.redis_port import WirePort
 from tests.simulation.redis_streams import Failure
 
 LATENCY_MAX_S = 0.0003
@@ -61,6 +63,10 @@ class RedisServer:
         kind = BlockingConnection if blocking else AsyncConnection
         return lambda: kind(self, process)
 
+    def port(self, process: Process) -> Callable[[], WirePort]:
+        """Return what makes raw connections for the engine of one process."""
+        return lambda: WirePort(self, process, self.chance)
+
     def execute(self, *command: bytes) -> Any:
         """Run one command past the network, as a stranger does; whoever waits for what it brings is answered."""
         reply = self.model.execute(self.model_session, list(command))
@@ -78,7 +84,7 @@ class RedisServer:
 
     def close(self, socket: Socket) -> None:
         """Forget a connection that the client closed; what was sent before still arrives."""
-        socket.mute, socket.blocked, socket.wake = True, None, None
+        socket.mute, socket.blocked, socket.wake, socket.later = True, None, None, []
         if socket in self.sockets:
             self.sockets.remove(socket)
 
@@ -108,6 +114,8 @@ class RedisServer:
             commands = decode(data[: len(data) // 2])
         if plan.cut in ("after", "deaf", "torn", "lost"):
             socket.mute = True
+            if socket.raw and plan.cut != "lost":
+                socket.whole_left = self.chance.randrange(4), self.chance.random()
         if plan.cut not in ("before", "lost"):
             self.answer(socket, commands, plan)
         if plan.cut in ("before", "after", "torn"):
@@ -117,7 +125,10 @@ class RedisServer:
     def answer(self, socket: Socket, commands: Commands, plan: Plan) -> None:
         """Run commands, send their replies, and wake whom they concern."""
         model, when_s = self.model, self.loop.now_s + plan.back_s
-        for command in commands:
+        for index, command in enumerate(commands):
+            if socket.blocked is not None:
+                socket.later.append((commands[index:], plan))
+                break
             reply = model.execute(socket.session, command)
             if type(reply) is Blocked:
                 self.block(socket, reply, plan.back_s)
@@ -130,9 +141,13 @@ class RedisServer:
             self.settle()
 
     def send(self, socket: Socket, reply: Any, when_s: float) -> None:
-        """Send one reply unless nobody would get it."""
+        """Send one reply unless nobody would get it, or what gets through of it."""
         if not socket.mute:
             socket.put(reply, when_s)
+        elif socket.whole_left is not None:
+            count, share = socket.whole_left
+            socket.whole_left = (count - 1, share) if count else None
+            socket.put(reply if count else Torn(reply, share), when_s)
 
     def block(self, socket: Socket, blocked: Blocked, back_s: float) -> None:
         """Let a read wait for what it wants, or for its time."""
@@ -151,21 +166,32 @@ class RedisServer:
             return
         back_s, socket.blocked = socket.blocked[1], None
         self.send(socket, None, self.loop.now_s + back_s)
+        self.go_on(socket)
+
+    def go_on(self, socket: Socket) -> None:
+        """Look at what came while the connection's read waited."""
+        later, socket.later = socket.later, []
+        for commands, plan in later:
+            self.answer(socket, commands, plan)
 
     def settle(self) -> None:
         """Answer the reads that need not wait any longer, and pass on what was published."""
         model, now_s = self.model, self.loop.now_s
+        unblocked = []
         for socket in list(self.sockets):
             if socket.blocked is not None and model.changed:
                 reply = model.unblocked(socket.blocked[0])
                 if reply is not None:
                     back_s, socket.blocked = socket.blocked[1], None
                     self.send(socket, reply, now_s + back_s)
+                    unblocked.append(socket)
             for channel, message in model.published if socket.session.channels else ():
                 if channel in socket.session.channels:
                     self.send(socket, [b"message", channel, message], now_s + LATENCY_MIN_S)
         model.changed.clear()
         model.published.clear()
+        for socket in unblocked:
+            self.go_on(socket)
 
     # --- switches --------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,13 @@ def fresh(arguments: list[str], hash_seed: str = "0") -> list[dict[str, object]]
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("wire", ["fast", "plain"])
 @pytest.mark.parametrize("bug", ["no_gap_check", "upsert_unconditional", "snapshot_before_emission"])
-def test_rare_bug_is_found_in_its_story(bug: str) -> None:
+def test_rare_bug_is_found_in_its_story(bug: str, wire: str) -> None:
     """With the bug the story ends badly, as a check says; with the shipped classes it ends well, and was told."""
-    bad, good = fresh([bug])
+    if (bug, wire) == ("upsert_unconditional", "plain"):
+        pytest.skip("the second process is the same on both ways")
+    bad, good = fresh([bug, wire])
     assert bad["found"], f"{bug} was not found"
     assert good["found"] == [], "the story ends badly without the bug"
     assert good["told"], "the story was not told to its end"
@@ -39,7 +42,7 @@ def test_dict_order_is_found_by_restoring_everywhere() -> None:
     for hash_seed in HASH_SEEDS:
         [line] = fresh(["dict_order"], hash_seed)
         assert line["entries"] == line["wanted"]
-        assert line["shipped"] == line["unbroken"]
+        assert line["shipped"] == line["unbroken"] == line["plain"]
         shipped.add(line["shipped"])
         planted.add(line["planted"])
     assert len(shipped) == 1

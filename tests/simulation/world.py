@@ -40,6 +40,7 @@ CALM_S = 60.0  # by then everything must have caught up
 LOOK_S = 0.25
 HOUR_US = 3_600_000_000
 STILL_S = 1.2  # that nothing has happened: every market's view is written anew within that time, by one leader
+WIRES = ("fast", "plain", "fast", "mixed")  # mixed: engines of both ways beside each other and one after the other
 QUIET_S = 1.2  # that the feed is silent before the last look
 
 
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     inputs_min: int = 500
     engines: int = 0  # 0: the seed draws it
     wall_rate: int = 0  # seconds of wall clock in a virtual second; 0: the seed draws it
+    wire: str = ""  # of the engines, see WIRES; empty: the seed says which
 
 
 class Verdict(NamedTuple):
@@ -81,6 +83,7 @@ class World:
         # An hour ends in the middle: funding is due, a file of the archive is closed.
         before_hour_us = 1_000_000 * chance.randrange(4, 40)
         self.loop = SimLoop(START_US + HOUR_US - before_hour_us, self.wall_rate)
+        self.wire = self.plan.wire or WIRES[seed % len(WIRES)]
         self.told: list[Fact] = []
         self.told_read = 0  # facts that were looked at for alarms
         self.alarms: list[str] = []
@@ -130,6 +133,10 @@ class World:
     def token(self, bytes_count: int) -> str:
         """Return a name that no two starts share."""
         return f"{self.chance_tokens.getrandbits(8 * bytes_count):0{2 * bytes_count}x}"
+
+    def wire_of(self, child: Child) -> str:
+        """Return the way that the next life of an engine goes."""
+        return ("fast", "plain")[(child.number + child.lives) % 2] if self.wire == "mixed" else self.wire
 
     def facts(self, name: str) -> Facts:
         """Return the log of one process."""
