@@ -15,9 +15,10 @@ import orjson
 from engine.ingest import Header, Step
 from engine.leadership import Leadership
 from engine.log_source import LogSource
-from engine.publish import Publisher
+from engine.parts import Parts
+from engine.publish import Last, Publisher
 from engine.recovery import Recovery
-from engine.runner import Parts, Runner
+from engine.runner import Runner
 from engine.snapshots import Snapshots
 from engine.trimmed import Trimmed
 from engine.views import MarketViews
@@ -27,7 +28,8 @@ from shared.codes import BatchStatus
 from shared.database import DatabaseDown
 from shared.refusal import refusal_file_read
 from shared.rules import RULES_VERSION
-from shared.streams import Entry, EventsEntry, Keys, event_id, log_digest
+from shared.streams import Entry, Keys, event_id, log_digest
+from shared.wire_events import Output
 from tests.engine_toy_streams import START_US, Crash, ToyClock, ToyServer, ToyStreams
 
 __all__ = ["VENUE", "Crash", "ToyClock", "ToyLog", "ToyMachine", "ToyServer", "ToyStreams", "ToyVenue", "turns"]
@@ -46,7 +48,7 @@ class ToyMachine:
         self.applied_count = 0
         self.last_entry: Entry | None = None
         self.tick_seq = 0
-        self.outputs: list[EventsEntry] = []
+        self.outputs: list[Output] = []
 
     @property
     def seq(self) -> int:
@@ -73,7 +75,7 @@ class ToyMachine:
         self.applied_count = 0
 
     def step(self) -> Step | None:
-        outputs: list[EventsEntry] = []
+        outputs: list[Output] = []
         while self.applied_count < len(self.entries):
             entry = self.entries[self.applied_count]
             self.applied_count += 1
@@ -82,7 +84,7 @@ class ToyMachine:
                 return Step(status, entry.seq, outputs)
         return None
 
-    def apply(self, entry: Entry, outputs: list[EventsEntry]) -> BatchStatus:
+    def apply(self, entry: Entry, outputs: list[Output]) -> BatchStatus:
         state = self.state
         fields = dict(entry.fields)
         status = BatchStatus.DONE
@@ -107,12 +109,12 @@ class ToyMachine:
             status = BatchStatus.KEYFRAME
         return status
 
-    def output(self, seq: int) -> EventsEntry:
+    def output(self, seq: int) -> Output:
         state = self.state
         previous = event_id(*state["events"]) if state["events"] != [0, 0] else b"0-0"
         state["events"] = [seq, 0]
         data = orjson.dumps([{"e": "sum", "total": state["total"]}])
-        return EventsEntry(seq, 0, state["time_us"], previous, b"", data)
+        return Output(seq, 0, state["time_us"], previous, b"", data)
 
     def hashes(self) -> tuple[str, str]:
         return toy_hashes(orjson.dumps(self.state))
@@ -258,11 +260,16 @@ class ToyStore:
 
 
 class ToyVenue:
-    """One venue with everything that outlives an engine: the server, the data folder, the rows."""
+    """
+    One venue with everything that outlives an engine: the server, the data folder, the rows.
 
-    def __init__(self, folder: Path, kit: Kit = TOY) -> None:
+    Its engines turn the plain way, or the fast one.
+    """
+
+    def __init__(self, folder: Path, kit: Kit = TOY, wire: str = "plain") -> None:
         self.data = folder
         self.kit = kit
+        self.wire = wire
         self.clock = ToyClock()
         self.server = ToyServer()
         self.server.pointer = VENUE
@@ -304,13 +311,16 @@ class ToyVenue:
         snapshots.postgres = recovery.look()
         who = f"engine{self.engines_count}"
         source = LogSource(streams, self.keys, None)
+        link, publisher = None, Publisher(streams, self.keys, start.last)
+        if self.wire == "fast":
+            link, publisher = link_publisher(self.port_maker(streams), streams, self.keys, start.last)
         parts = Parts(
             venue=VENUE,
             machine=start.machine,
             streams=streams,
             source=source,
             keys=self.keys,
-            publisher=Publisher(streams, self.keys, start.last),
+            publisher=publisher,
             leadership=Leadership(streams, self.keys, who, now_s, founded),
             snapshots=snapshots,
             trimmed=Trimmed(streams, self.keys, source, snapshots, self.clock),
@@ -320,8 +330,25 @@ class ToyVenue:
             build="toy",
             refusal_look=lambda: refusal_file_read(self.data),
             memories=start.memories,
+            link=link,
         )
         return Runner(parts, pid=self.engines_count)
+
+    def port_maker(self, streams: Any) -> Callable[[], Any]:
+        """Return what connects an engine's link."""
+        from tests.engine_toy_port import ToyLinkPort
+
+        return lambda: ToyLinkPort(streams, self.keys)
+
+
+def link_publisher(connect: Callable[[], Any], streams: Any, keys: Keys, last: Last) -> tuple[Any, Publisher]:
+    """Return an open link and what publishes over it."""
+    from engine.link import Link
+    from engine.publish_fast import FastPublisher
+
+    link = Link(connect, 5.0, streams.lost)
+    link.open()
+    return link, FastPublisher(link, streams, keys, last)
 
 
 def turns(runner: Runner, until: Callable[[], bool], limit: int = 20_000) -> None:

@@ -66,7 +66,7 @@ class ToyStreams:
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
-        if name.startswith("_") or not callable(value) or name == "fault":
+        if name.startswith("_") or not callable(value) or name in ("fault", "lost", "close"):
             return value
 
         def verb(*arguments: Any, **options: Any) -> Any:
@@ -80,6 +80,12 @@ class ToyStreams:
             return result
 
         return verb
+
+    def lost(self) -> None:
+        self.losses += 1
+
+    def close(self) -> None:
+        """Nothing to close."""
 
     def venue(self) -> str | None:
         return self.server.pointer

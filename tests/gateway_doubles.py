@@ -10,8 +10,8 @@ import orjson
 from gateway.sign_in.secret import Secrets, secrets_of_text
 from persister.views import changes_of, outcome_replaces
 from shared.settings import Settings, settings_read
-from shared.stream_keys import seq_chunk_of_event_id
-from shared.streams import Appended, AppendStatus, Entry, EventsEntry, Keys, StreamsDown, event_id
+from shared.stream_keys import event_id, seq_chunk_of_event_id
+from shared.streams import Appended, AppendStatus, Entry, EventsEntry, Fields, Handover, Keys, StreamsDown
 from tests import gateway_images as images
 
 VENUE = "k3v9testxx"
@@ -39,9 +39,7 @@ async def eventually(holds: Callable[[], Any], patience_s: float = 10.0) -> None
     """Return when a condition holds; a coroutine function is awaited."""
     for _ in range(round(patience_s / 0.005)):
         found = holds()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
+        if (await found) if asyncio.iscoroutine(found) else found:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it never came to be")
@@ -212,7 +210,7 @@ class FakeStreams:
         self.entry_add([(b"ts", b"1"), (b"genesis", orjson.dumps(GENESIS))])
         self.publish(1, [images.market_changed(MARKET)])
 
-    def entry_add(self, fields: list[tuple[bytes, bytes]]) -> int:
+    def entry_add(self, fields: Fields) -> int:
         """Put one entry at the end of the log and return its seq."""
         self.log.append(Entry(len(self.log) + 1, fields))
         return len(self.log)
@@ -241,10 +239,11 @@ class FakeStreams:
         if self.down:
             raise StreamsDown("refused")
 
-    async def append(self, _keys: Keys, fields: list[tuple[bytes, bytes]], _deadline_s: float) -> Appended:
+    async def append(self, _keys: Keys, fields: Fields, _deadline_s: float, handover: Handover) -> Appended:
         """Append and, unless silent, apply at once: the answer is in the stream before the caller knows its seq."""
         if self.down:
             return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+        handover.take()
         if self.mode is AppendStatus.REFUSED:
             return Appended(self.mode, 0, "OOM")
         seq = self.entry_add(fields)

@@ -21,6 +21,7 @@ import redis
 from scripts import embedded
 from scripts.ready import postgres_is_up
 from shared.database import Database
+from tests.cluster import cluster_give
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 TEMPLATE = "tidemark_template"
@@ -103,6 +104,7 @@ def venue_process(tmp_path: Path) -> Iterator[VenueStart]:
 
     def start(*options: str, data: str = "venue", environment: dict[str, str] | None = None) -> dict[str, Any]:
         data_dir = tmp_path / data
+        cluster_give(data_dir)
         ready_file = tmp_path / f"{data}.ready.json"
         ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "scripts.cli", "run", "--data", str(data_dir)]

@@ -15,6 +15,8 @@ from shared.refusal import EXIT_REFUSED
 from tests.integration.engine_process import EngineProcess, twin_of, until
 from tests.integration.engine_scene import RedisOwn, Scene
 
+WAYS = ["plain", "fast"]  # of the engine's turns; the other tests go the fast one
+
 
 @pytest.fixture
 def scene(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[Scene]:
@@ -198,10 +200,12 @@ def test_hung_postgres_delays_nothing(scene: Scene, tmp_path: Path) -> None:
         scene.proven()
 
 
-def test_full_memory_loses_nothing(scene: Scene) -> None:
+@pytest.mark.parametrize("wire", WAYS)
+def test_full_memory_loses_nothing(scene: Scene, wire: str) -> None:
     """While Redis takes nothing the outputs stay kept; when there is room again they go out, once, in order."""
     import redis
 
+    scene.engine.environment["TIDEMARK_WIRE"] = wire
     scene.found()
     scene.accounts_open()
     client = redis.Redis.from_url(scene.streams.url)
@@ -222,9 +226,11 @@ def test_full_memory_loses_nothing(scene: Scene) -> None:
     assert len(scene.engine.facts("leader_promoted")) == 1
 
 
-def test_redis_killed_under_load(redis_own: RedisOwn, database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wire", WAYS)
+def test_redis_killed_under_load(redis_own: RedisOwn, database_url: str, tmp_path: Path, wire: str) -> None:
     """Redis dies and comes back: the engine waits, checks its witnesses, names it a second later and goes on."""
     scene = Scene(redis_own.url, database_url, tmp_path)
+    scene.engine.environment["TIDEMARK_WIRE"] = wire
     try:
         scene.found()
         scene.accounts_open()

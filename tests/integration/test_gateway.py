@@ -139,6 +139,7 @@ def test_two_askers_leave_one_link(tmp_path: Path, redis_url: str, database_url:
     async def scenario() -> None:
         async with house(tmp_path, redis_url, database_url) as (_venue, gateway):
             await asyncio.gather(*(gateway.desk.links.send("ada@example.com") for _ in range(8)))
+            await eventually(lambda: len(gateway.mails) == 8)
             tokens = [mail.link.partition("token=")[2] for mail in gateway.mails]
             people = [await gateway.desk.links.person(token) for token in tokens]
             assert len(tokens) == 8

@@ -16,6 +16,7 @@ from tests.integration.conftest import REPOSITORY
 MARKET = "BTC_USDC_PERP"
 LINES_MAX = 20
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUOTES_A_STEP = 10  # ten quotes come in a second
 KEY_COMMAND = "-m tidemark_client key"
 
 
@@ -26,10 +27,15 @@ def bot_read() -> str:
 
 
 def feed_write(path: Path) -> None:
-    """Write a recording of a price that swings by 0.2 % every two seconds, with its mark."""
+    """
+    Write a recording of a price that swings by 0.2 % every ten seconds, with its mark.
+
+    It moves by half a bracket and then rests for a second: a bot that is slow between looking and ordering has that
+    long, and no order is refused because the price has passed its bracket meanwhile.
+    """
     with gzip.open(path, "wt") as file:
         for number in range(1, 2_000):
-            wave = abs(number % 20 - 10)
+            wave = abs(number // QUOTES_A_STEP % 20 - 10)
             event_us = 1_700_000_000_000_000 + number * 100_000
             bid, ask = f"{60_000 + 12 * wave}.0", f"{60_000 + 12 * wave}.1"
             quote = {"A": "9", "B": "9", "E": event_us, "T": event_us, "a": ask, "b": bid, "e": "bookTicker"}

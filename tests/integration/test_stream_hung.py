@@ -86,10 +86,9 @@ def test_orders_of_a_hang_are_not_executed_late(tmp_path: Path, own: OwnRedis, d
         for turn in range(14):
             await asyncio.sleep(0.5)
             orders += [asyncio.ensure_future(order(gateway, caller, f"{turn} {number}")) for number in range(40)]
-        await asyncio.sleep(TIMEOUT_S + 0.5)
+        await asyncio.gather(*orders)  # each is answered, though nothing answers here
         resumed_us = now_us()
         own.resume()
-        await asyncio.gather(*orders)
         return hung_us, resumed_us
 
     async def scenario() -> None:
@@ -100,7 +99,7 @@ def test_orders_of_a_hang_are_not_executed_late(tmp_path: Path, own: OwnRedis, d
         async with LiveGateway(tmp_path, own.url, database, **changes) as gateway:
             await gateway.ready()
             caller = await gateway.sign_in()
-            await asyncio.gather(*(order(gateway, caller, f"warm {number}") for number in range(100)))
+            await asyncio.gather(*(order(gateway, caller, f"warm {number}") for number in range(CONNECTIONS_MAX)))
             assert set(answers.values()) == {200}
             hung_us, resumed_us = await hang(gateway, caller)
             await gateway.ready()
@@ -113,8 +112,7 @@ def test_orders_of_a_hang_are_not_executed_late(tmp_path: Path, own: OwnRedis, d
             assert all(ts_us - hung_us < (GUARD_S + TIMEOUT_S) * 1_000_000 for ts_us in late.values())
             statuses = list(answers.values())
             assert set(statuses) == {200, 202, 503}
-            # On a busy machine some that were never sent are not known to be so within the grace time.
-            assert statuses.count(202) <= 2 * CONNECTIONS_MAX
+            assert statuses.count(202) <= CONNECTIONS_MAX
         await venue.stop()
         await database.close()
 

@@ -14,7 +14,11 @@ from typing import Any
 
 import redis
 
+from engine.core.kernel import JIT
 from engine.documents import files_list
+from engine.ingest import machine_restore
+from scripts.replaying import Replay
+from scripts.sources import Sources
 from shared.refusal import refusal_file_write
 from shared.rules import RULES_VERSION
 from shared.stream_keys import Entry, log_id
@@ -47,6 +51,21 @@ def test_a_trimmed_log_is_replayed_from_the_archive(tools_venue: ToolsVenue) -> 
     assert found["checkpoints_verified"] >= 3
     assert found["events_compared"] > 20
     assert found["checkpoints_different"] == [] and found["trouble"] == ""
+
+
+def test_only_keyframes_that_the_log_speaks_of_are_hashed(tools_venue: ToolsVenue) -> None:
+    """Once hashing takes a good part of the time, the log is asked which matter; as many checkpoints are verified."""
+    found, hashed = [], []
+    for spent_s in (0.0, 1e9):
+        with Sources(tools_venue.data_dir) as sources:
+            going = Replay(sources.log, machine_restore(None), None)
+            going.hashing_s = spent_s
+            going.run(tools_venue.tip, lambda count: None)
+            found.append((going.verified_count, going.unknown_count, going.different))
+            hashed.append(len(going.hashes))
+            assert going.asked_for == (spent_s > 0) and (going.stated is not None) == (going.asked_for and JIT)
+    assert found[0] == found[1] and found[0][0] >= 3
+    assert hashed[1] <= hashed[0] if JIT else hashed[1] == hashed[0]
 
 
 def test_without_archive_the_oldest_snapshot_begins(tools_venue: ToolsVenue, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORE = REPOSITORY / "engine" / "core"
-SECTION = (REPOSITORY / "docs" / "architecture.md").read_text().split("## Inside the core\n")[1].split("\n## ")[0]
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
+SECTION = PAGE.split("## Inside the core\n")[1].split("\n## ")[0]
 ROWS = [re.findall(r"`([a-z_]+)`", row) for row in re.findall(r"^\| [^|]* \| ([^|]*) \|$", SECTION, re.MULTILINE)[1:]]
 
 
@@ -25,6 +26,14 @@ def test_every_module_of_the_core_is_on_the_map() -> None:
     """Each module of the core stands in one row of the table, and every name there is a module."""
     modules = {path.stem for path in CORE.glob("*.py")} - {"__init__"}
     assert sorted(name for row in ROWS for name in row) == sorted(modules)
+
+
+def test_every_module_of_the_wire_is_on_the_page() -> None:
+    """Each module that reads entries or writes events, compiled, is named where its package is described."""
+    for package in ("decode", "encode"):
+        [row] = re.findall(rf"^\| `engine/{package}/` \| (.*)$", PAGE, re.MULTILINE)
+        modules = {path.stem for path in (REPOSITORY / "engine" / package).glob("*.py")} - {"__init__"}
+        assert modules - set(re.findall(r"`([a-z_]+)`", row)) == set()
 
 
 def test_modules_look_downward() -> None:

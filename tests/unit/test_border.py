@@ -13,9 +13,9 @@ from shared.streams import Appended, AppendStatus, Entry
 from tests.engine_toy import VENUE, ToyVenue, toy_content, toy_restore, turns
 
 
-def venue_running(tmp_path) -> tuple[ToyVenue, Runner]:
+def venue_running(tmp_path, wire) -> tuple[ToyVenue, Runner]:
     """Return a venue whose leader has made a snapshot durable."""
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=wire)
     leader = venue.engine(founded=True)
     while not venue.store.rows:
         venue.add(1)
@@ -40,9 +40,9 @@ def recovery_of(venue: ToyVenue) -> Recovery:
     return Recovery(VENUE, venue.data / "snapshots", venue.store, toy_restore, venue.log)
 
 
-def test_leader_publishes_and_writes_the_border_at_exactly_the_lead(tmp_path):
+def test_leader_publishes_and_writes_the_border_at_exactly_the_lead(tmp_path, wire):
     """Everything before the newer `lead` is published, the snapshot stands at it, nothing behind it is applied."""
-    venue, leader = venue_running(tmp_path)
+    venue, leader = venue_running(tmp_path, wire)
     before = venue.add(9)
     border = newer_lead(venue)
     venue.add(5)
@@ -53,9 +53,9 @@ def test_leader_publishes_and_writes_the_border_at_exactly_the_lead(tmp_path):
     assert leader.parts.machine.seq == border
 
 
-def test_standby_writes_the_border_of_a_dead_leader(tmp_path):
+def test_standby_writes_the_border_of_a_dead_leader(tmp_path, wire):
     """The outputs that the dead leader never published are published by the standby, although it never led."""
-    venue, _leader = venue_running(tmp_path)
+    venue, _leader = venue_running(tmp_path, wire)
     standby = venue.engine()
     turns(standby, lambda: standby.parts.machine.seq == venue.server.log[-1].seq)
     before = venue.add(9)
@@ -66,9 +66,9 @@ def test_standby_writes_the_border_of_a_dead_leader(tmp_path):
     assert not standby.parts.leadership.leading
 
 
-def test_border_waits_for_redis_and_for_nothing_else(tmp_path):
+def test_border_waits_for_redis_and_for_nothing_else(tmp_path, wire):
     """A slow Postgres costs the row, not the border."""
-    venue, leader = venue_running(tmp_path)
+    venue, leader = venue_running(tmp_path, wire)
     venue.store.slow = True
     border = newer_lead(venue)
     until_border(leader)
@@ -76,9 +76,9 @@ def test_border_waits_for_redis_and_for_nothing_else(tmp_path):
     assert venue.log.named("border_written") == [{"seq": border, "rules": RULES_VERSION + 1, "row": False}]
 
 
-def test_keyframe_before_the_border_is_not_taken_for_it(tmp_path):
+def test_keyframe_before_the_border_is_not_taken_for_it(tmp_path, wire):
     """A snapshot that is still on its way when the newer `lead` comes keeps its name and its place."""
-    venue, leader = venue_running(tmp_path)
+    venue, leader = venue_running(tmp_path, wire)
     venue.clock.sleep_s(10)
     keyframe = venue.add(1)
     border = newer_lead(venue)
@@ -88,18 +88,18 @@ def test_keyframe_before_the_border_is_not_taken_for_it(tmp_path):
     assert files_list(folder)[0][0] <= keyframe
 
 
-def test_old_build_does_not_start_behind_the_border(tmp_path):
+def test_old_build_does_not_start_behind_the_border(tmp_path, wire):
     """There is no way back: the border's document is of rules that the old build does not know."""
-    venue, leader = venue_running(tmp_path)
+    venue, leader = venue_running(tmp_path, wire)
     newer_lead(venue)
     until_border(leader)
     with pytest.raises(RulesUnknown, match=f"rules {RULES_VERSION + 1}"):
         venue.engine()
 
 
-def test_drain_writes_the_border_and_never_leads(tmp_path):
+def test_drain_writes_the_border_and_never_leads(tmp_path, wire):
     """With every old engine dead, one drain does the rest."""
-    venue, _leader = venue_running(tmp_path)
+    venue, _leader = venue_running(tmp_path, wire)
     venue.add(3)
     border = newer_lead(venue)
     drain = venue.engine()
@@ -109,9 +109,9 @@ def test_drain_writes_the_border_and_never_leads(tmp_path):
     assert drain.parts.leadership.promotions_count == 0
 
 
-def test_drain_without_a_newer_lead_ends(tmp_path):
+def test_drain_without_a_newer_lead_ends(tmp_path, wire):
     """Nobody asked for a border: after ten seconds at the tip the drain says so, and has appended nothing."""
-    venue, _leader = venue_running(tmp_path)
+    venue, _leader = venue_running(tmp_path, wire)
     length = len(venue.server.log)
     drain = venue.engine()
     drain.drain = True
@@ -127,9 +127,9 @@ def as_rules(document: dict, rules: int) -> dict:
     return {**changed, "digest": document_digest(changed)}
 
 
-def older_venue(tmp_path) -> ToyVenue:
+def older_venue(tmp_path, wire) -> ToyVenue:
     """Return a venue all of whose snapshots are of the rules before this build's."""
-    venue, _leader = venue_running(tmp_path)
+    venue, _leader = venue_running(tmp_path, wire)
     for seq, document in list(venue.store.rows.items()):
         venue.store.rows[seq] = as_rules(document, RULES_VERSION - 1)
     for _, path in files_list(tmp_path / "snapshots"):
@@ -137,9 +137,9 @@ def older_venue(tmp_path) -> ToyVenue:
     return venue
 
 
-def test_new_build_waits_for_the_border_and_starts_there(tmp_path):
+def test_new_build_waits_for_the_border_and_starts_there(tmp_path, wire):
     """One `lead` is appended unread; the start is the border's as soon as it is there."""
-    venue = older_venue(tmp_path)
+    venue = older_venue(tmp_path, wire)
     recovery = recovery_of(venue)
     with pytest.raises(BorderNeeded):
         recovery.start()
@@ -162,9 +162,9 @@ def test_new_build_waits_for_the_border_and_starts_there(tmp_path):
     assert len(asked) == 1
 
 
-def test_new_build_says_that_it_waits_and_stops_at_a_refusal(tmp_path):
+def test_new_build_says_that_it_waits_and_stops_at_a_refusal(tmp_path, wire):
     """Waiting is said every ten seconds, and a refusal ends it."""
-    venue = older_venue(tmp_path)
+    venue = older_venue(tmp_path, wire)
     recovery = recovery_of(venue)
 
     def refused_later() -> None:
@@ -179,9 +179,9 @@ def test_new_build_says_that_it_waits_and_stops_at_a_refusal(tmp_path):
     assert len(venue.log.named("border_missing")) >= 5
 
 
-def test_engine_that_starts_at_its_own_lead_leads(tmp_path):
+def test_engine_that_starts_at_its_own_lead_leads(tmp_path, wire):
     """The border may stand at the very `lead` that this process appended: then it leads from its first turn."""
-    venue, leader = venue_running(tmp_path)
+    venue, leader = venue_running(tmp_path, wire)
     machine = leader.parts.machine
     length = machine.copy(leader.parts.snapshots.buffer.view)
     machine.state["leader"] = f"engine{venue.engines_count + 1}"
@@ -200,8 +200,8 @@ def test_engine_that_starts_at_its_own_lead_leads(tmp_path):
 @pytest.mark.parametrize(
     ("body", "rules"), [(b'{"rules":2}', 2), (b"{}", RULES_VERSION), (b"[]", RULES_VERSION), (b"x", RULES_VERSION)]
 )
-def test_rules_of_the_genesis_are_read(tmp_path, body, rules):
+def test_rules_of_the_genesis_are_read(tmp_path, wire, body, rules):
     """A log without any snapshot says itself under which rules it began; one that cannot be read says nothing."""
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=wire)
     venue.server.log = [Entry(1, [(b"ts", b"1"), (b"genesis", body)])]
     assert founded_under(venue.engine().parts.streams, venue.keys) == rules

@@ -2,7 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+
+from engine.fired import fired_find
 from engine.meters import EngineMeters, page_samples
+from shared import records as r
+from shared.codes import EventKind
 from shared.metric_names import EXPORTED
 from shared.metrics import page_render
 from shared.stream_keys import EventsEntry
@@ -11,7 +16,6 @@ from tests.metrics_text import read
 
 RESPONSE = b'[{"e":"order_response","account":100,"request_id":"77","op":"order_place","result":"OK"},{"e":"fill"}]'
 TRIGGER = b'[{"e":"trigger_fired","account":100}]'
-WORDS = b'[{"e":"closed_order","client_order_id":"trigger_fired"}]'
 
 
 class ListLog:
@@ -30,20 +34,49 @@ def output(data: bytes, log_time_us: int = 1_000_000) -> EventsEntry:
 
 
 def test_a_trigger_is_timed_from_its_entrys_stamp() -> None:
-    """Only outputs in which a trigger fired count; a clock behind the stamp's counts as no time at all."""
+    """Only prices that fired one count, and only those published here; a clock behind the stamp counts as no time."""
     meters = EngineMeters(lambda: 1_003_000)
-    meters.published([output(RESPONSE), output(TRIGGER), output(WORDS), output(TRIGGER, 2_000_000)])
+    meters.fired.extend([(5, 0), (7, 1_000_000), (9, 2_000_000), (10, 1_002_000)])
+    meters.published(7, 9, 4, tuple)
     assert meters.outputs_count == 4
     assert (sum(meters.trigger.counts), meters.trigger.total) == (2, 0.003)
+    meters.published(10, 12, 2, tuple)
+    assert (sum(meters.trigger.counts), meters.trigger.total, len(meters.fired)) == (3, 0.004, 0)
+
+
+def test_prices_that_fired_a_trigger_are_found() -> None:
+    """Each once, however many it fired and wherever they stand; what answers an instruction is no price's doing."""
+    kinds = [
+        (3, EventKind.TRIGGER_FIRED),
+        (3, EventKind.FILL),
+        (3, EventKind.TRIGGER_FIRED),
+        (4, EventKind.ORDER_RESPONSE),
+        (4, EventKind.TRIGGER_FIRED),
+        (5, EventKind.CANDLE),
+        (6, EventKind.FILL),
+        (6, EventKind.TRIGGER_FIRED),
+        (7, EventKind.TRIGGER_FIRED),
+    ]
+    events = np.zeros(len(kinds), r.EVENT)
+    events["seq"], events["kind"] = zip(*kinds, strict=True)
+    events["log_time_us"] = events["seq"] * 10
+    words, found = events.view(np.int64).reshape(-1, r.EVENT_WORDS), np.zeros((8, 2), np.int64)
+    count = fired_find(words, len(kinds) - 1, found)
+    assert found[:count].tolist() == [[3, 30], [6, 60]]
+    assert fired_find(words, len(kinds), found[:1]) == 1
 
 
 def test_answers_are_told_at_level_debug_alone() -> None:
     """With a log each published answer is one line with its request id and seq; without one nothing is read again."""
     log = ListLog()
-    EngineMeters(lambda: 0, log).published([output(RESPONSE), output(TRIGGER)])
+    EngineMeters(lambda: 0, log).published(9, 9, 2, lambda: [output(RESPONSE), output(TRIGGER)])
     facts = {"request_id": "77", "seq": 9, "account": 100, "op": "order_place", "result": "OK"}
     assert log.lines == [("instruction_applied", facts)]
-    EngineMeters(lambda: 0).published([output(b'"e":"order_response" is no JSON')])
+
+    def outputs() -> Any:
+        raise AssertionError("nobody asked")
+
+    EngineMeters(lambda: 0).published(9, 9, 1, outputs)
 
 
 def test_an_engine_counts_what_it_does(tmp_path) -> None:

@@ -11,7 +11,7 @@ from gateway.errors import Refusal
 from gateway.identity import request_id_fresh
 from gateway.instructions import Instruction, WaitingRoom
 from gateway.tail import HistoryWentBack, Tail
-from shared.streams import Appended, AppendStatus, event_id
+from shared.streams import Appended, AppendStatus, Handover, StreamsDown, event_id
 from tests.gateway_doubles import MARKET, NOW_US, Clock, EngineToy, FakeStreams, Log, events_entry, eventually
 from tests.gateway_house import House
 
@@ -73,9 +73,10 @@ async def test_an_append_that_hangs_is_unknown_and_not_cancelled(tmp_path: Path)
     async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
         gate, appended = asyncio.Event(), house.streams.append
 
-        async def slow(*arguments: Any) -> Any:
+        async def slow(keys: Any, fields: Any, deadline_s: float, handover: Handover) -> Any:
+            handover.take()
             await gate.wait()
-            return await appended(*arguments)
+            return await appended(keys, fields, deadline_s, handover)
 
         house.streams.append = slow  # type: ignore[method-assign]
         count = len(house.streams.log)
@@ -84,6 +85,25 @@ async def test_an_append_that_hangs_is_unknown_and_not_cancelled(tmp_path: Path)
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(house.streams.log) == count + 1
+
+
+async def test_an_append_that_was_not_sent_in_time_never_is(tmp_path: Path) -> None:
+    """One that waits for a connection at its deadline is refused for certain: the transport may not send it later."""
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
+        gate, handovers = asyncio.Event(), []
+
+        async def waiting(_keys: Any, _fields: Any, _deadline_s: float, handover: Handover) -> Any:
+            handovers.append(handover)
+            await gate.wait()
+            return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+
+        house.streams.append = waiting  # type: ignore[method-assign]
+        with pytest.raises(Refusal) as refused:
+            await house.desk.room.send(instruction())
+        assert (refused.value.code, refused.value.detail["reason"]) == ("LOG_UNAVAILABLE", "UNREACHABLE")
+        with pytest.raises(StreamsDown):
+            handovers[0].take()
+        gate.set()
 
 
 async def test_a_repeat_is_answered_with_the_first_outcome(tmp_path: Path) -> None:
@@ -165,7 +185,8 @@ async def test_a_waiting_append_is_refused_beyond_the_most(tmp_path: Path, monke
     async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
         gate = asyncio.Event()
 
-        async def hang(*_arguments: Any) -> Any:
+        async def hang(_keys: Any, _fields: Any, _deadline_s: float, handover: Handover) -> Any:
+            handover.take()
             await gate.wait()
             return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
 

@@ -1,5 +1,6 @@
 """What a gateway counts of its own work, and the one line that its log has for each instruction."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,9 @@ def one(found: Samples, name: str, **labels: str) -> float:
     return found.get((f"tidemark_{name}", tuple(sorted(labels.items()))), 0)
 
 
-def told(house: House) -> list[dict[str, Any]]:
-    """Return the log's lines about instructions."""
+async def told(house: House) -> list[dict[str, Any]]:
+    """Return the log's lines about instructions; they are written after the answers."""
+    await asyncio.sleep(0)
     return [fields for event, fields in house.log.lines if event == "instruction"]
 
 
@@ -47,22 +49,24 @@ async def test_an_instruction_is_counted_and_told_once(tmp_path: Path) -> None:
     """Each has one line with request id and seq, is counted by its result, and stage by stage; so has a refused one."""
     async with House(tmp_path) as house:
         caller = await house.sign_in()
+        await told(house)
         house.log.lines.clear()
         body = (await house.client.post(ORDER, json=BUY, headers=caller)).json()
-        [line] = told(house)
+        [line] = await told(house)
         assert (line["request_id"], line["seq"], line["op"]) == (body["request_id"], int(body["seq"]), "order_place")
         assert (line["account"], line["result"], line["via"]) == (100, "OK", "http")
         assert line["ms"] >= 0 and "replay" not in line
         key = {"Idempotency-Key": "twice"}
         for _ in range(2):
             assert (await house.client.post(ORDER, json=BUY, headers=caller | key)).status_code == 200
-        assert [each.get("replay", False) for each in told(house)] == [False, False, True]
+        assert [each.get("replay", False) for each in await told(house)] == [False, False, True]
         house.streams.mode = AppendStatus.REFUSED
         refused = await house.client.post(ORDER, json=BUY, headers=caller)
-        assert (refused.status_code, told(house)[-1]["result"], told(house)[-1]["seq"]) == (503, "LOG_UNAVAILABLE", 0)
+        line = (await told(house))[-1]
+        assert (refused.status_code, line["result"], line["seq"]) == (503, "LOG_UNAVAILABLE", 0)
         house.streams.mode = AppendStatus.UNKNOWN
         unknown = await house.client.post(ORDER, json=BUY, headers=caller)
-        assert (unknown.status_code, told(house)[-1]["result"]) == (202, "UNKNOWN")
+        assert (unknown.status_code, (await told(house))[-1]["result"]) == (202, "UNKNOWN")
         found = await page(house)
         assert one(found, "results_total", op="order_place", code="OK") == 3
         assert one(found, "results_total", op="order_place", code="LOG_UNAVAILABLE") == 1

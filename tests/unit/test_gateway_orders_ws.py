@@ -10,7 +10,7 @@ from gateway import schemas
 from gateway.identity import request_id_of_key, request_id_of_order
 from gateway.socket import guard, messages, orders_ws
 from gateway.socket.guard import ARMED_MS, GRACE_MS
-from shared.streams import AppendStatus
+from shared.streams import AppendStatus, Handover
 from tests.gateway_doubles import MARKET, NOW_US, eventually
 from tests.gateway_wire import placed
 
@@ -185,7 +185,8 @@ async def test_a_stuck_instruction_lets_the_next_one_go(tmp_path: Path) -> None:
     async with placed(tmp_path, **settings) as place, place.wire(await place.house.sign_in()) as wire:
         append, stuck = place.house.streams.append, asyncio.Event()
 
-        async def append_stuck(*_arguments: Any) -> Any:
+        async def append_stuck(_keys: Any, _fields: Any, _deadline_s: float, handover: Handover) -> Any:
+            handover.take()
             await stuck.wait()
 
         place.house.streams.append = append_stuck  # type: ignore[method-assign, assignment]
@@ -287,11 +288,11 @@ async def test_nothing_follows_the_end_of_guarding(tmp_path: Path, monkeypatch: 
         await wire.ask("cancel_on_disconnect", None, enabled=True)
         append, begun = place.house.streams.append, asyncio.Event()
 
-        async def append_slow(keys: Any, fields: Any, deadline_s: float) -> Any:
+        async def append_slow(keys: Any, fields: Any, *more: Any) -> Any:
             if b'"timeout_ms":15000' in fields[1][1]:
                 begun.set()
                 await asyncio.sleep(0.05)
-            return await append(keys, fields, deadline_s)
+            return await append(keys, fields, *more)
 
         place.house.streams.append = append_slow  # type: ignore[method-assign, assignment]
         await begun.wait()
@@ -313,11 +314,11 @@ async def test_the_last_word_of_a_lost_socket_is_the_grace(tmp_path: Path, monke
             await wire.ask("cancel_on_disconnect", None, enabled=True)
             append, begun = place.house.streams.append, asyncio.Event()
 
-            async def append_slow(keys: Any, fields: Any, deadline_s: float) -> Any:
+            async def append_slow(keys: Any, fields: Any, *more: Any) -> Any:
                 if b'"timeout_ms":15000' in fields[1][1]:
                     begun.set()
                     await asyncio.sleep(0.1)
-                return await append(keys, fields, deadline_s)
+                return await append(keys, fields, *more)
 
             place.house.streams.append = append_slow  # type: ignore[method-assign, assignment]
             await begun.wait()

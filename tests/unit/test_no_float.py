@@ -51,10 +51,14 @@ EXACT = "of a Fraction: half to even, exact, a whole number"
 REFUSED = "names the type in order to refuse it: a JSON number with a point"
 BOUNDED = "the exponent is a count of decimals, 0 to 12"
 EXCEPTIONS = {
-    ("engine/core/kernel.py", "repository / 'engine' / 'core'"): PATHS,
-    ("engine/core/kernel.py", "repository / 'shared' / f'{name}.py'"): PATHS,
+    ("engine/core/kernel.py", "repository / 'engine'"): PATHS,
+    ("engine/core/kernel.py", "repository / 'shared'"): PATHS,
+    ("engine/core/kernel.py", "engine / 'core'"): PATHS,
+    ("engine/core/kernel.py", "engine / package"): PATHS,
+    ("engine/core/kernel.py", "engine / 'core' / f'{name}.py'"): PATHS,
+    ("engine/core/kernel.py", "shared / f'{name}.py'"): PATHS,
     ("engine/core/kernel.py", "_REPOSITORY / '.venv' / 'kernels'"): PATHS,
-    ("engine/core/kernel.py", "root / f'tidemark-{cache_key(_REPOSITORY, versions)}'"): PATHS,
+    ("engine/core/kernel.py", "root / f'tidemark-{family.value}-{cache_key(_REPOSITORY, versions, family)}'"): PATHS,
     ("shared/units.py", "round(rate * PPB)"): EXACT,
     ("shared/units.py", "round(Fraction(text) * E12)"): EXACT,
     ("shared/units.py", "10 ** (12 - decimals)"): BOUNDED,

@@ -68,9 +68,9 @@ def genesis_fields(body: object) -> Fields:
     return [TS, (b"genesis", orjson.dumps(body))]
 
 
-def test_engine_that_slept_through_a_restoration_begins_anew(tmp_path: Path) -> None:
+def test_engine_that_slept_through_a_restoration_begins_anew(tmp_path: Path, wire: str) -> None:
     """What it remembers is missing, but the log was restored meanwhile: it ends to start again, and refuses nothing."""
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=wire)
     engine = venue.engine(founded=True)
     for _ in range(20):
         venue.add(1)
@@ -82,9 +82,9 @@ def test_engine_that_slept_through_a_restoration_begins_anew(tmp_path: Path) -> 
         turns(engine, lambda: False, 50)
 
 
-def test_living_engine_sees_a_restoration_within_a_second(tmp_path: Path) -> None:
+def test_living_engine_sees_a_restoration_within_a_second(tmp_path: Path, wire: str) -> None:
     """An engine whose memory happens to fit ends as well: its outcomes and views may not."""
-    venue = ToyVenue(tmp_path)
+    venue = ToyVenue(tmp_path, wire=wire)
     engine = venue.engine(founded=True)
     engine.turn()
     venue.server.values[venue.keys.restores] = 3

@@ -120,12 +120,16 @@ def test_checkpoint_before_the_own_hash_is_compared_later(tmp_path):
 
 
 def test_memory_is_touched_at_start_and_ahead():
-    """The first copy finds its pages; a copy near their end has more touched before the next."""
+    """The first copy finds its pages; room for twice a copy is touched before the next, and what lies there stays."""
     buffer = CopyBuffer(200 * 2**20)
     assert buffer.touched_bytes == 64 * 2**20
+    buffer.view[:4] = b"kept"
+    buffer.touch_ahead(20 * 2**20)
+    assert buffer.toucher is None
     buffer.touch_ahead(40 * 2**20)
-    assert buffer.touched_bytes == 68 * 2**20
-    buffer.touch_ahead(10 * 2**20)
-    assert buffer.touched_bytes == 68 * 2**20
-    buffer.touch(500 * 2**20)
+    buffer.toucher.join()
+    assert buffer.touched_bytes == 96 * 2**20
+    buffer.touch_ahead(500 * 2**20)
+    buffer.toucher.join()
     assert buffer.touched_bytes == buffer.capacity_bytes
+    assert bytes(buffer.view[:4]) == b"kept"

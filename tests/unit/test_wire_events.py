@@ -1,10 +1,11 @@
-"""Event records become canonical JSON: keys in order, optional ones left out, a batch's results inside its answer."""
+"""Event records become canonical JSON in both encoders: keys in order, optional ones left out, a batch's results in."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.encode.encoded import EventEncoder
 from shared import records as r
 from shared import units
 from shared.codes import (
@@ -39,8 +40,10 @@ def record(kind: EventKind, **fields: Any) -> Any:
 
 
 def outputs(*events: Any) -> list[Output]:
-    """Return the entries that these events become."""
-    return Encoder(["BTC"], (0, 0)).feed(np.concatenate(events))
+    """Return the entries that these events become, in the compiled encoder as in the plain one."""
+    found = Encoder(["BTC"], (0, 0)).feed(np.concatenate(events))
+    assert EventEncoder(["BTC"], (0, 0)).feed(np.concatenate(events)) == found
+    return found
 
 
 def printed(kind: EventKind, **fields: Any) -> str:
@@ -298,9 +301,10 @@ def test_only_what_is_printed_counts_for_chunks() -> None:
     assert [output.chunk for output in outputs(answer, *results, *events, events[0])] == [0, 1]
 
 
-def test_an_entry_in_two_calls_is_one() -> None:
+@pytest.mark.parametrize("made", [Encoder, EventEncoder])
+def test_an_entry_in_two_calls_is_one(made: type[Encoder] | type[EventEncoder]) -> None:
     """A batch whose results come with the next call of the core is answered with all of them."""
-    encoder = Encoder(["BTC"], (0, 0))
+    encoder = made(["BTC"], (0, 0))
     answer = record(EventKind.ORDER_RESPONSE, op=Op.BATCH, parts=2)
     assert encoder.feed(np.concatenate([answer, record(EventKind.BATCH_RESULT)]), complete=False) == []
     [output] = encoder.feed(record(EventKind.BATCH_RESULT))
