@@ -185,6 +185,24 @@ class Machine:
         """Return users' resting orders of a market by price, the best first."""
         return core.book_levels(self.states, core.markets_of(self.states).index(market))
 
+    def watched(self) -> dict[str, Any]:
+        """Return what operators watch of the whole state: counts, who is nearest to liquidation, the house, funds."""
+        states = self.states
+        seen = {"nearest": core.watch_nearest(states), "house": core.watch_house(states)}
+        return core.watch_counts(states) | seen | {"funds": core.watch_funds(states)}
+
+    def liquidation_ladder(self, market_row: int) -> tuple[dict[str, Any], int]:
+        """Return how much would be liquidated by price in a market, and how many positions were met."""
+        return core.watch_ladder(self.states, market_row)
+
+    def money_rows(self) -> int:
+        """Return how many rows the sum of all money adds up."""
+        return core.watch_money_rows(self.states)
+
+    def money_sum_e6(self) -> int:
+        """Return the sum of all money, which is 0."""
+        return core.watch_money_e6(self.states)
+
     def account_view(self, account_id: int) -> dict[str, Any] | None:
         """Return one account with its positions and orders for people, None when there is none."""
         account = core.account_of(self.states, account_id)

@@ -31,6 +31,7 @@ class EngineMeters:
         self.batch = Times(BOUNDS_COUNT)
         self.trigger = Times()
         self.pause = Times()
+        self.pause_last_us: int | None = None
         self.fired: deque[tuple[int, int]] = deque(maxlen=FIRED_MAX)
         self.entries_count = 0
         self.outputs_count = 0
@@ -42,6 +43,11 @@ class EngineMeters:
         self.apply.observe(seconds)
         self.batch.observe(entries_count)
         self.entries_count += entries_count
+
+    def paused(self, seconds: float) -> None:
+        """Count how long the copy of a snapshot held up the hot thread."""
+        self.pause.observe(seconds)
+        self.pause_last_us = round(1_000_000 * seconds)
 
     def published(self, first_seq: int, last_seq: int, count: int, outputs: Callable[[], Iterable[Any]]) -> None:
         """Count outputs that the events took, and how long a trigger's price was under way."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from engine.leadership import Leadership
+from engine.ops import OpsView
 from engine.publish import Publisher
 from engine.snapshots import Snapshots
 from engine.trimmed import Trimmed
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     snapshots: Snapshots
     trimmed: Trimmed
     views: MarketViews
+    ops: OpsView
     clock: Clock
     log: Any
     build: str  # which engine this is, beside its rules

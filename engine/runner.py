@@ -250,7 +250,7 @@ class Runner:
         if before.keyframe_slot not in (0, header.keyframe_slot):
             began_s = parts.clock.monotonic_s()
             if parts.snapshots.keyframe(parts.machine, parts.publisher, parts.leadership.leading):
-                self.meters.pause.observe(parts.clock.monotonic_s() - began_s)
+                self.meters.paused(parts.clock.monotonic_s() - began_s)
         if header.lead_seq != before.lead_seq:
             self.lead_applied(header)
         if header.checkpoint != before.checkpoint:
@@ -281,7 +281,7 @@ class Runner:
         return True
 
     def duties(self) -> None:
-        """Do what time asks for: heartbeat, views, snapshot, candidacy, tick, the look around every second."""
+        """Do what time asks for: heartbeat, views, figures, snapshot, candidacy, tick, the look around every second."""
         parts = self.parts
         now_s, time_us = parts.clock.monotonic_s(), parts.clock.now_us()
         parts.leadership.look(now_s)
@@ -294,6 +294,7 @@ class Runner:
         parts.snapshots.hand_over(parts.publisher, parts.leadership.leading)
         if parts.leadership.leading:
             parts.views.write(parts.machine, now_s)
+            parts.ops.write(parts.machine, now_s, time_us)
             self.checkpoints_append(time_us)
             if now_s - self.tick_last_s >= TICK_SILENCE_S:
                 self.tick_last_s = now_s

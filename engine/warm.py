@@ -99,6 +99,8 @@ def states_compile() -> tuple[list[np.ndarray], list[str]]:
     core.book_levels(states, 0)
     core.pool_of(states, 0)
     core.adl_scores(states, 0)
+    core.watch_ladder(states, 0)
+    core.watch_nearest(states)
     return list(images(states)), core.markets_of(states)
 
 

@@ -17,6 +17,7 @@ from engine.leadership import Leadership, who_random
 from engine.link_port import Port
 from engine.log_source import LogSource
 from engine.meters import EngineMeters, page_samples
+from engine.ops import OpsView
 from engine.parts import BLOCK_MS, Parts
 from engine.publish import Divergence, Last, Publisher
 from engine.recovery import BorderNeeded, Recovery, RulesUnknown, Start
@@ -254,6 +255,8 @@ class Engine:
         snapshots.make_ready(start.machine)
         source = self.source(keys)
         link, publisher = self.link_publisher(keys, start.last)
+        ops = OpsView(self.aside or self.streams, keys, leadership.who, snapshots, self.meters, self.log, now_s)
+        ops.make_ready(start.machine)
         parts = Parts(
             venue=self.venue,
             machine=start.machine,
@@ -265,6 +268,7 @@ class Engine:
             snapshots=snapshots,
             trimmed=Trimmed(self.streams, keys, source, snapshots, self.clock),
             views=MarketViews(self.aside or self.streams, keys, now_s),
+            ops=ops,
             clock=self.clock,
             log=self.log,
             build=ENGINE_VERSION,

@@ -55,6 +55,10 @@ class Aside:
         """Send the views of markets."""
         self.send(stream_values.view_markets_write(self.talk(), keys, views))
 
+    def ops_write(self, keys: Keys, fields: Mapping[str, str]) -> None:
+        """Send what operators are told."""
+        self.send(stream_values.ops_write(self.talk(), keys, fields))
+
     def look(self) -> None:
         """
         Take the answers that have come, without waiting for one.

@@ -116,6 +116,7 @@ class Keys:
         self.views_cursor = self.prefix + "views_cursor" + tail
         self.views_witness = self.prefix + "views_witness" + tail
         self.refused = self.prefix + "refused"
+        self.ops = self.prefix + "ops"  # a hash: what the leading engine tells operators every second
         self.leader = self.prefix + "leader"
         self.processes = self.prefix + "processes"  # a hash: the names under which heartbeats were written
         self.view_account_prefix = f"{self.prefix}view:{mark}account:"

@@ -51,6 +51,11 @@ def view_markets_write(talk: Talk, keys: Keys, views: Mapping[str, Mapping[str, 
     yield from ask(*commands, writes=True)
 
 
+def ops_write(talk: Talk, keys: Keys, fields: Mapping[str, str]) -> Conversation[None]:
+    """Write what the leading engine tells operators; always the same fields, so that none is another engine's."""
+    yield from ask(["HSET", keys.ops, *(text for pair in fields.items() for text in pair)], writes=True)
+
+
 def heartbeat(talk: Talk, keys: Keys, name: str, payload: Mapping[str, Any]) -> Conversation[None]:
     """Say that this process lives; the key goes away by itself when nobody says so again."""
     yield from ask(

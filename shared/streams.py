@@ -179,6 +179,7 @@ class Streams(Client):
     delete = blocking(stream_values.delete)
     hash_read = blocking(stream_values.hash_read)
     view_markets_write = blocking(stream_values.view_markets_write)
+    ops_write = blocking(stream_values.ops_write)
     heartbeat = blocking(stream_values.heartbeat)
     heartbeats_read = blocking(stream_values.heartbeats_read)
     leader_read = blocking(stream_values.leader_read)

@@ -215,6 +215,7 @@ class StreamsAsync(Client):
     delete = awaiting(stream_values.delete)
     hash_read = awaiting(stream_values.hash_read)
     view_markets_write = awaiting(stream_values.view_markets_write)
+    ops_write = awaiting(stream_values.ops_write)
     heartbeat = awaiting(stream_values.heartbeat)
     heartbeats_read = awaiting(stream_values.heartbeats_read)
     leader_read = awaiting(stream_values.leader_read)

@@ -49,6 +49,15 @@ from engine.core.snapshot import (
     snapshot_size,
 )
 from engine.core.state import allocate
+from engine.core.watch import (
+    watch_counts,
+    watch_funds,
+    watch_house,
+    watch_ladder,
+    watch_money_e6,
+    watch_money_rows,
+    watch_nearest,
+)
 from shared.records import COMMAND_WORDS, CONFIG_WORDS
 
 __all__ = [
@@ -85,6 +94,13 @@ __all__ = [
     "snapshot_document",
     "snapshot_ready",
     "snapshot_size",
+    "watch_counts",
+    "watch_funds",
+    "watch_house",
+    "watch_ladder",
+    "watch_money_e6",
+    "watch_money_rows",
+    "watch_nearest",
 ]
 
 

@@ -89,6 +89,7 @@ def market_views(states: np.ndarray) -> dict[str, dict[str, Any]]:
         for key in ("open", "high", "low", "close"):
             if market["candle_close_x2"] > 0:
                 view["candle"][key] = units.decimal_text(int(market[f"candle_{key}_x2"]) * tick_e12 // 2, halves)
+        view["source"] = units.text_of_words(head["feed_source"].tolist())
         view["open_interest"] = units.decimal_text(int(market["open_interest_lots"]) * lot_e12, lots)
         view["house_lots"] = int(house["lots"])
         view["seq"], view["log_time_us"] = int(head["seq"]), int(head["log_time_us"])
