@@ -20,6 +20,7 @@ from gateway import schemas
 from gateway.errors import ERRORS, GatewayCode, Refusal
 from gateway.markets import Markets
 from gateway.metering import Meters
+from gateway.preview.figures import refused_of
 from gateway.preview.question import Question, market_of, question_of
 from gateway.views import Views
 from shared.codes import ResultCode
@@ -81,15 +82,16 @@ class Calculator:
         said now.
         """
         op, fields = schemas.preview_read(body)
+        size = schemas.preview_size_read(body)
         began_s = self._monotonic_s()
         view = await self._views.account(account_id)
         market = market_of(fields, view)
         if market is None or self._markets.one(market) is None:
             code = ResultCode.POSITION_UNKNOWN if market is None else ResultCode.MARKET_UNKNOWN
-            answer: dict[str, Any] = {"result": code.name, "op": op, "rounding": []}
-            answer |= {"estimate": False, "estimate_reasons": []}
+            answer = refused_of(code.name, op)
         else:
             question = question_of(op, fields, market, view, self._markets, self._now_us())
+            question.size = size
             for name in question.names():
                 question.prices[name] = dict(await self._views.market(name))
             answer = await self._ask(account_id, question)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from gateway.preview.question import Question
-from gateway.valuation import cross_threshold_ticks, is_cross, pool_of, terms_of
+from gateway.valuation import Pool, Terms, cross_threshold_ticks, is_cross, money_e6, pool_of, terms_of
 
 
 class After(NamedTuple):
@@ -23,9 +23,7 @@ class After(NamedTuple):
 
 def after_of(asked: Question, events: Iterable[Mapping[str, Any]], caller: int) -> After:
     """Return the caller's account after these events."""
-    account: Mapping[str, Any] = asked.account
-    positions: dict[int, Mapping[str, Any]] = {row["position_id"]: row for row in asked.positions}
-    orders: dict[int, Mapping[str, Any]] = {row["order_id"]: row for row in asked.orders}
+    account, positions, orders = standing_of(asked)
     for event in events:
         if event.get("account") != caller:
             continue
@@ -43,8 +41,25 @@ def after_of(asked: Question, events: Iterable[Mapping[str, Any]], caller: int) 
     return After(account, positions, orders)
 
 
-def liquidation_ticks(asked: Question, after: After, position_id: int, assumed: str | None) -> int:
-    """Return the mark, in ticks, at which a cross position's account is liquidated if no other mark moves; 0: none."""
+def standing_of(asked: Question) -> After:
+    """Return the caller's account as it stands before the instruction."""
+    return After(
+        asked.account,
+        {row["position_id"]: row for row in asked.positions},
+        {row["order_id"]: row for row in asked.orders},
+    )
+
+
+def spendable_e6(asked: Question, after: After) -> int:
+    """Return what of an account may go into a new order: free, and with cross positions available money too."""
+    free_e6 = money_e6(after.account["free"])
+    if not any(map(is_cross, after.positions.values())):
+        return free_e6
+    return min(free_e6, pooled(asked, after, None)[1].available_e6)
+
+
+def pooled(asked: Question, after: After, assumed: str | None) -> tuple[dict[str, Terms], Pool]:
+    """Return the terms of the markets with cross positions, and these taken together."""
     crossed = [dict(row) for row in after.positions.values() if is_cross(row)]
     configs = {config["market"]: config for config in asked.markets}
     prices = {name: dict(view) for name, view in asked.prices.items()}
@@ -57,6 +72,11 @@ def liquidation_ticks(asked: Question, after: After, position_id: int, assumed: 
         )
         for row in crossed
     }
-    pool = pool_of(after.account, crossed, [dict(row) for row in after.orders.values()], asked.modes, terms)
+    return terms, pool_of(after.account, crossed, [dict(row) for row in after.orders.values()], asked.modes, terms)
+
+
+def liquidation_ticks(asked: Question, after: After, position_id: int, assumed: str | None) -> int:
+    """Return the mark, in ticks, at which a cross position's account is liquidated if no other mark moves; 0: none."""
+    terms, pool = pooled(asked, after, assumed)
     position = after.positions[position_id]
     return cross_threshold_ticks(position, terms[position["market"]], pool)

@@ -77,6 +77,12 @@ def answer_of(tried: Tried) -> dict[str, Any]:
     return answer | {"price_time_us": quoted_us, "estimate": bool(reasons), "estimate_reasons": reasons}
 
 
+def refused_of(result: str, op: str, market: str | None = None) -> dict[str, Any]:
+    """Return the answer to an instruction that breaks a rule before the core is asked."""
+    answer: dict[str, Any] = {"result": result, "op": op} | ({"market": market} if market else {})
+    return answer | {"rounding": [], "estimate": False, "estimate_reasons": []}
+
+
 def estimate_reasons(tried: Tried) -> list[str]:
     """Return why the figures may differ from what sending would bring although no price moves meanwhile."""
     asked = tried.asked

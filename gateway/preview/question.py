@@ -38,6 +38,7 @@ class Question(Struct, kw_only=True):
     now_us: int
     prices: dict[str, dict[str, str]] = field(default_factory=dict)  # the markets' views
     number: int = 0  # an answer names it
+    size: dict[str, str] | None = None  # what stands in place of a quantity: {"percent": …} or {"usd": …}
 
     def names(self) -> list[str]:
         """Return the names of its markets."""

@@ -19,7 +19,8 @@ import orjson
 from engine import core
 from engine.core.fees import fee_e6
 from gateway.preview.book import others_levels
-from gateway.preview.figures import Tried, answer_of
+from gateway.preview.cross import after_of, spendable_e6
+from gateway.preview.figures import Tried, answer_of, refused_of
 from gateway.preview.question import Question
 from gateway.preview.rows import (
     Grid,
@@ -30,8 +31,9 @@ from gateway.preview.rows import (
     order_rank,
     position_figures,
 )
-from shared import genesis, wire
-from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus, Side, Stp, Tif
+from gateway.preview.size import Outcome, size_code, sized
+from shared import clock, genesis, wire
+from shared.codes import ACCOUNT_FIRST, OrderKind, OrderStatus, ResultCode, Side, Stp, Tif
 from shared.records import MARKETS_CAPACITY
 from shared.wire_events import Encoder
 
@@ -44,6 +46,8 @@ OTHERS_FREE_E6 = 10**17
 GROUNDS_MAX = 16
 USES_MAX = 500  # where a question only looks, the system gives the ground itself a page: about three a question
 AHEAD_US = 2_000_000  # by which an instruction's time may lead log time
+LOOK_S = 1.0  # for how long the largest quantity is looked for, once one is known that is taken
+LOOK_FIRST_S = 2.0  # before: the gateway waits for four seconds, and others wait for their turn
 NICE = 5  # orders that are sent come before orders that are thought of
 
 
@@ -189,14 +193,18 @@ class Scene:
                 later += self._market_come(assumed)
         return Tried(asked, self.grids[asked.markets[0]["market"]], before, events, later, assumed, fee_of)
 
+    def outcome(self, fields: dict[str, Any]) -> Outcome:
+        """Return what the core says to other fields of the instruction; a refusal leaves the scene as it was."""
+        events = instruct(self.states, CALLER, self.question.op, fields, self.now_us)
+        response = next(event for event in events if event["e"] == "order_response")
+        number = response.get("order_id")
+        ends = [event["reason"] for event in events if event["e"] == "closed_order" and event["order_id"] == number]
+        left_e6 = spendable_e6(self.question, after_of(self.question, events, CALLER))
+        return Outcome(response["result"], ends in ([], ["filled"]), left_e6)
+
     def _market_come(self, price: str) -> list[dict[str, Any]]:
         """Return what happens when the instruction's market, mark and index included, comes to a price."""
-        name, grid = next(iter(self.grids.items()))
-        ticks = grid.ticks(price)
-        bid_ticks = max(1, ticks - 1) if self._buys() else ticks
-        view = self.question.prices[name] | {side: grid.price(ticks) for side in ("mark", "index")}
-        view |= {"bid": grid.price(bid_ticks), "ask": grid.price(max(bid_ticks + 1, ticks)), "fresh": "1"}
-        return self._quote_come(view)
+        return self._quote_come(view_at(self.question, price) | {"fresh": "1"})
 
     def _quote_come(self, view: dict[str, str]) -> list[dict[str, Any]]:
         """Return what happens when a quote comes to the instruction's market, nothing of it being a surprise."""
@@ -207,9 +215,14 @@ class Scene:
         body = quote(name, view, self.now_us, self._quotes)
         return apply(self.states, (b"price_update", orjson.dumps(body)), self.now_us, SESSION)
 
-    def _buys(self) -> bool:
-        """Return whether the instruction's order is one to buy."""
-        return bool(self.question.fields.get("side") == "buy")
+
+def view_at(question: Question, price: str) -> dict[str, str]:
+    """Return the view of the instruction's market as it is when the market, mark and index included, is at a price."""
+    grid = Grid(question.markets[0])
+    ticks = grid.ticks(price)
+    bid_ticks = max(1, ticks - 1) if question.fields.get("side") == "buy" else ticks
+    view = question.prices[question.markets[0]["market"]] | {side: grid.price(ticks) for side in ("mark", "index")}
+    return view | {"bid": grid.price(bid_ticks), "ask": grid.price(max(bid_ticks + 1, ticks))}
 
 
 def level_figures(number: int, market: dict[str, Any], side: Side, lots: int, ticks: int) -> dict[str, Any]:
@@ -252,6 +265,49 @@ def fee_of(notional_e6: int, rate_ppm: int) -> int:
     return int(fee_e6(notional_e6, rate_ppm))
 
 
+def sized_answer(
+    question: Question, grounds: Grounds, monotonic_s: Callable[[], float] = clock.monotonic_s
+) -> dict[str, Any]:
+    """Return the answer to a question; one that states a size and no quantity gets its quantity first."""
+    if question.size is None:
+        return answer_of(Scene(question, grounds.of(question)).try_out())
+    code = size_code(question.size)
+    if code != ResultCode.OK:
+        return refused_of(code.name, question.op, question.markets[0]["market"])
+    began_s = monotonic_s()
+
+    def look_on(found: int) -> bool:
+        """Return whether there is time to look for a larger quantity."""
+        return monotonic_s() - began_s < (LOOK_S if found else LOOK_FIRST_S)
+
+    found = sized(question, Grid(question.markets[0]), Tries(question, grounds).ask, look_on)
+    scene = Scene(msgspec.structs.replace(question, fields=found.fields), grounds.of(question))
+    return answer_of(scene.try_out()) | {"size": found.shown}
+
+
+class Tries:
+    """Quantities tried one after the other: a scene serves until one is taken."""
+
+    def __init__(self, question: Question, grounds: Grounds) -> None:
+        """Keep what scenes are made of."""
+        self._question = question
+        self._grounds = grounds
+        self._scene: Scene | None = None
+
+    def ask(self, fields: dict[str, Any], price: str | None) -> Outcome:
+        """Return what the core says to other fields, with the market at a price if one is named, all else as it is."""
+        if self._scene is None:
+            asked = self._question
+            if price is not None:
+                prices = asked.prices | {asked.markets[0]["market"]: view_at(asked, price)}
+                asked = msgspec.structs.replace(asked, prices=prices)
+            self._scene = Scene(asked, self._grounds.of(asked))
+        outcome = self._scene.outcome(fields)
+        if outcome.code == ResultCode.OK.name:
+            self._scene = None
+        return outcome
+
+
 def serve(asked: BinaryIO, answered: BinaryIO) -> None:
     """Answer questions until there are no more; one that cannot be answered is answered with the reason."""
     grounds = Grounds()
@@ -259,7 +315,7 @@ def serve(asked: BinaryIO, answered: BinaryIO) -> None:
     while line := asked.readline():
         question = decoder.decode(line)
         try:
-            answer = answer_of(Scene(question, grounds.of(question)).try_out())
+            answer = sized_answer(question, grounds)
         except Exception as error:  # whatever it is, the next question is another one
             answer = {"failure": f"{type(error).__name__}: {error}"[:500]}
         answered.write(orjson.dumps(answer | {"number": question.number}) + b"\n")
