@@ -15,9 +15,25 @@ from gateway.desk import Gateway
 from gateway.documents.served import documents_of
 from gateway.limits import LimitName
 from gateway.pages import CONTENT_SECURITY_POLICY
-from gateway.routes import account, auth, documents, health, history, keys, market, preview, prices, requests, trade
+from gateway.routes import (
+    account,
+    auth,
+    documents,
+    equity,
+    health,
+    history,
+    keys,
+    market,
+    ops,
+    page,
+    preview,
+    prices,
+    requests,
+    trade,
+)
 from gateway.sign_in.signatures import HEADERS as SIGNATURE_HEADERS
 from gateway.socket.websocket import SOCKET_PATH, socket_none, socket_serve
+from gateway.static_files import static_files_of
 
 PUBLIC, READ, TRADE = LimitName.PUBLIC, LimitName.READ, LimitName.TRADE
 
@@ -33,13 +49,16 @@ class Address(NamedTuple):
 
 
 ROUTES: list[Address] = [
-    Address("GET", "/", health.home_show, PUBLIC, False),
+    Address("GET", "/", page.page_show, PUBLIC, False),
+    Address("GET", "/ops", page.page_ops_show, PUBLIC, False),
+    Address("GET", "/static/{tree}/{path}", page.static_show, LimitName.STATIC, False),
     Address("GET", "/health", health.health_show, PUBLIC, False),
     Address("GET", "/ready", health.ready_show, PUBLIC, False),
     Address("GET", "/metrics", health.metrics_show, PUBLIC, False),
     Address("GET", "/openapi.json", documents.openapi_show, PUBLIC, False),
     Address("GET", "/asyncapi.json", documents.asyncapi_show, PUBLIC, False),
     Address("GET", "/docs", documents.docs_show, PUBLIC, False),
+    Address("GET", "/api/v1/ops", ops.ops_show, READ, True),
     Address("GET", "/api/v1/errors", health.errors_show, PUBLIC, False),
     Address("POST", "/api/v1/auth", auth.sign_in_ask, LimitName.SIGN_IN_ADDRESS, False),
     Address("GET", "/api/v1/auth/verify", auth.verify_get, LimitName.VERIFY, False),
@@ -83,6 +102,7 @@ ROUTES: list[Address] = [
     Address("GET", "/api/v1/account/history/fills", history.fills_show, READ, True),
     Address("GET", "/api/v1/account/history/funding", history.funding_show, READ, True),
     Address("GET", "/api/v1/account/history/ledger", history.ledger_show, READ, True),
+    Address("GET", "/api/v1/account/history/equity", equity.history_equity_show, READ, True),
     Address("GET", "/api/v1/market", market.markets_show, PUBLIC, False),
     Address("GET", "/api/v1/market/{market}", market.market_show, PUBLIC, False),
     Address("GET", "/api/v1/market/{market}/ticker", market.ticker_show, PUBLIC, False),
@@ -108,6 +128,9 @@ SECURITY_HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"interest-cohort=()"),
 ]
+# A script or a style sheet is never shown by itself: what protects documents is no use there, eighty times a page.
+NO_DOCUMENTS = (b"text/javascript", b"text/css")
+PROTECT_ALL = frozenset({b"x-content-type-options", b"cross-origin-resource-policy", b"strict-transport-security"})
 STRICT_TRANSPORT = (b"strict-transport-security", b"max-age=31536000")
 
 # Of a request, and of an upgrade that is refused.
@@ -127,17 +150,18 @@ class SecurityHeaders:
         """Wrap an application."""
         self._app = app
         self._headers = [*SECURITY_HEADERS, *([STRICT_TRANSPORT] if https else [])]
+        self._headers_short = [header for header in self._headers if header[0] in PROTECT_ALL]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back with the headers."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ANSWERS_BEGIN:
-                present = {name for name, _value in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(header for header in self._headers if header[0] not in present),
-                ]
+                present = dict(message["headers"])
+                added = self._headers
+                if present.get(b"content-type", b"").startswith(NO_DOCUMENTS):
+                    added = self._headers_short
+                message["headers"] = [*message["headers"], *(each for each in added if each[0] not in present)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
@@ -192,7 +216,7 @@ def app_build(gateway: Gateway) -> Starlette:
     straight = {(row.method, row.path) for row in ROUTES if row.limit == TRADE and "{" not in row.path}
     layers.append(Middleware(Straight, endpoints={at: endpoints[at] for at in straight}))
     app = Starlette(
-        routes=[Route(path, endpoint, methods=[method]) for (method, path), endpoint in endpoints.items()]
+        routes=[Route(template(path), endpoint, methods=[method]) for (method, path), endpoint in endpoints.items()]
         + [WebSocketRoute(SOCKET_PATH, socket_serve), WebSocketRoute("/{path:path}", socket_none)],
         middleware=layers,
         exception_handlers={404: health.not_found, 405: health.method_not_allowed},
@@ -200,4 +224,10 @@ def app_build(gateway: Gateway) -> Starlette:
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     app.state.documents = documents_of(tuple(ROUTES))
+    app.state.files = static_files_of(settings.environment == "development", settings.mail)
     return app
+
+
+def template(path: str) -> str:
+    """Return a route's address as the framework reads it: a file's path has slashes."""
+    return path.replace("{path}", "{path:path}")

@@ -242,6 +242,20 @@ class Batch(Body):
     commands: CommandsValue
 
 
+class PreviewSize(Body, kw_only=True):
+    """What stands in place of a quantity that is to be calculated; one of the two."""
+
+    percent: (
+        Annotated[
+            str | int, shape_meta(Shape.DECIMAL, "1 to 100, of the most that the venue would take of this order now")
+        ]
+        | UnsetType
+    ) = UNSET
+    usd: Annotated[str | int, shape_meta(Shape.DECIMAL, "what the quantity is worth at the order's price at most")] | (
+        UnsetType
+    ) = UNSET
+
+
 class PreviewAsked(Body, kw_only=True):
     """POST /api/v1/trade/preview: an instruction to be calculated and not sent."""
 
@@ -253,6 +267,9 @@ class PreviewAsked(Body, kw_only=True):
         | UnsetType
     ) = UNSET
     body: Annotated[dict[str, Any], Meta(description="the body of that instruction, as it would be sent")]
+    size: (
+        Annotated[PreviewSize, Meta(description="in place of a quantity, of order_place and trade_create")] | UnsetType
+    ) = UNSET
 
 
 class AccountOpen(Body):

@@ -19,6 +19,7 @@ from gateway.identity import request_id_fresh, request_id_of_key, request_id_of_
 from gateway.instructions import ts_read
 from gateway.limits import LimitName, network_of
 from gateway.metering import ANSWER, HTTP
+from gateway.packing import BYTES_MIN, EACH, gzip_taken, packed
 from gateway.sign_in.callers import Caller, cookie_name, request_caller, scope_needed
 from shared.database import DatabaseError
 from shared.streams import StreamsError
@@ -79,6 +80,10 @@ class Call:
         self._caller, self._signature = await request_caller(self.desk.callers, settings, request, self.body)
         if not self._caller.may(scope_needed(request.method, request.scope["path"])):
             raise Refusal(GatewayCode.SCOPE_MISSING)
+
+    async def role(self) -> str | None:
+        """Return the caller's role, None when it cannot be known now."""
+        return await self.desk.callers.role(self.caller)
 
     def request_id_own(self, ts_us: int) -> str:
         """Return the id of an instruction that names none: of the signature, so that a replay is a repeat, or fresh."""
@@ -167,6 +172,26 @@ def json_answer(call: Call, body: dict[str, Any], status: int = 200, **headers: 
     return Response(orjson.dumps(body), status, names | {"Cache-Control": "no-store"}, "application/json")
 
 
+def json_public(call: Call, body: dict[str, Any]) -> Response:
+    """Return a JSON answer in which nothing is anybody's own, packed for whoever takes that if it is long."""
+    answer = json_answer(call, body)
+    answer.headers["Vary"] = "Accept-Encoding"
+    content = bytes(answer.body)
+    if len(content) >= BYTES_MIN and gzip_taken(call.request.headers.get("accept-encoding", "")):
+        shorter = packed(content, EACH)
+        if shorter is not None:
+            answer.body = shorter
+            answer.headers["Content-Encoding"] = "gzip"
+            answer.headers["Content-Length"] = str(len(shorter))
+    return answer
+
+
+def tag_known(call: Call, tag: str) -> bool:
+    """Return whether the caller keeps the very bytes that a tag names."""
+    known = [each.strip().removeprefix("W/") for each in call.request.headers.get("if-none-match", "").split(",")]
+    return tag.removeprefix("W/") in known or "*" in known
+
+
 def refuse(call: Call, refusal: Refusal) -> Response:
     """Return the error answer of a refusal."""
     answer = json_answer(call, error_body(refusal, call.request_id), ERRORS[refusal.code].status)
@@ -206,13 +231,16 @@ async def call_answer(call: Call, rule: Rule, handler: Handler) -> Response:
     client = call.request.client
     network = network_of(client.host if client else None)
     try:
-        await limits.hit(LimitName.ADDRESS, network)
+        if rule.limit != LimitName.STATIC:  # a page has many files, and none costs anything
+            await limits.hit(LimitName.ADDRESS, network)
         if rule.signed_in:
             await call.sign_in_check()
             headers = await limits.hit(rule.limit, str(call.caller.account_id))
             await call.account_take()
         else:
             headers = await limits.hit(rule.limit, network)
+        if rule.limit == LimitName.STATIC:
+            headers = {}  # nobody paces a page's files
         answer = await handler(call)
     except Refusal as refusal:
         answer = refuse(call, refusal)

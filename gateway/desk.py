@@ -5,12 +5,14 @@ Everything comes in by argument; `__main__.py` builds the real parts, tests buil
 """
 
 import asyncio
-import secrets
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import schemas
+from gateway.day_change import DayOpens
+from gateway.equity import Curves
 from gateway.errors import GatewayCode, Refusal
 from gateway.history import History
 from gateway.identity import request_id_fresh
@@ -30,6 +32,7 @@ from gateway.sign_in.secret import Secrets
 from gateway.socket.joining import Source
 from gateway.socket.market_feed import MarketFeed
 from gateway.socket.sockets import Sockets
+from gateway.socket.valuation_feed import ValuationFeed
 from gateway.tail import Tail
 from gateway.views import Views
 from shared import metric_names as names
@@ -53,7 +56,8 @@ class Parts:
     now_us: Callable[[], int]
     monotonic_s: Callable[[], float]
     log: Any
-    randbits: Callable[[int], int] = secrets.randbits  # for request ids
+    # For request ids, which are to be nobody else's, not secret: asking the system for each costs as much as a lookup.
+    randbits: Callable[[int], int] = field(default_factory=lambda: random.Random().getrandbits)
     meters: Meters = field(default_factory=Meters)
     settled: Callable[[], object] = lambda: None  # called once the desk is open
 
@@ -105,7 +109,10 @@ class Desk:
 
         meters = parts.meters
         self.source = Source(parts.streams, self.keys, self.tail, self.views, meters.ws_gap)
-        self.feed = MarketFeed(parts.streams, self.keys, parts.now_us)
+        self.curves = Curves(parts.database, venue)
+        self.day_opens = DayOpens(parts.database, venue, parts.now_us, parts.monotonic_s)
+        self.feed = MarketFeed(parts.streams, self.keys, parts.now_us, self.day_opens)
+        self.valuations = ValuationFeed(self.views, self.markets, self.tail.audience, parts.monotonic_s)
         self.sockets = Sockets(settings.rate_limit_factor, parts.monotonic_s, meters.ws_dropped)
         meters.ask(names.SOCKETS, lambda: len(self.sockets))
         meters.ask(names.BACKLOG, self.sockets.backlog_bytes)
@@ -135,6 +142,7 @@ class Desk:
             group.create_task(self.mailer.run())
             group.create_task(self.watch.run())
             group.create_task(self.feed.run())
+            group.create_task(self.valuations.run())
             group.create_task(self.sockets.run())
             group.create_task(self.calculator.run())
             group.create_task(self.configuration_follow())

@@ -32,6 +32,7 @@ class GatewayCode(StrEnum):
     LINK_INVALID = "LINK_INVALID"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
     SCOPE_MISSING = "SCOPE_MISSING"
+    ROLE_MISSING = "ROLE_MISSING"
     KEY_INVALID = "KEY_INVALID"
     KEY_UNKNOWN = "KEY_UNKNOWN"
     KEYS_MAX = "KEYS_MAX"
@@ -247,6 +248,9 @@ _OWN: dict[GatewayCode, ErrorRow] = {
     ),
     GatewayCode.SCOPE_MISSING: ErrorRow(
         403, "This key may not do that; sign in, or take a key with the scope.", _NEVER
+    ),
+    GatewayCode.ROLE_MISSING: ErrorRow(
+        403, "Only operators see this, signed in and without a key; the command in the detail makes one.", _LATER
     ),
     GatewayCode.KEY_INVALID: ErrorRow(
         422, "Send 32 bytes of Ed25519 in base64, not in use yet, and an expiry within 365 days.", _NEVER

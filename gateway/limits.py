@@ -23,6 +23,7 @@ class LimitName:
 
     ADDRESS = "address"  # everything from one network address
     PUBLIC = "public"
+    STATIC = "static"  # the pages' files, from one network address; alone in not counting as `address` too
     TRADE = "trade"
     READ = "read"
     SIGN_IN = "sign_in"  # links asked for, per mail address
@@ -34,6 +35,7 @@ class LimitName:
 LIMITS = {
     LimitName.ADDRESS: "200/second",
     LimitName.PUBLIC: "50/second",
+    LimitName.STATIC: "1000/second",
     LimitName.TRADE: "20/second",
     LimitName.READ: "50/second",
     LimitName.SIGN_IN: "5/hour",

@@ -1,8 +1,9 @@
-"""The few plain pages: what this is, the button behind a sign-in link; no script, nothing from another host."""
+"""The few plain pages, and what a browser may do in each page: nothing comes from another host, ever."""
 
 import hashlib
 from base64 import b64encode
 from html import escape
+from urllib.parse import SplitResult
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 12vh auto; padding: 0 1rem;
@@ -47,6 +48,22 @@ CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src {_style_hash(STYLE)} {_style_hash(STYLE_WIDE)}; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
 )
+# In development alone: one click on the console's link signs in.
+CONTENT_SECURITY_POLICY_PRESSED = f"{CONTENT_SECURITY_POLICY}; script-src 'self'"
+
+
+# Of the mark that lightweight-charts draws on a chart, as its licence demands; the only style that a script brings.
+CHART_STYLE_HASH = "'sha256-3pRED1tOXas1FXFoPb9TGCjmYe9XQsmO9OV23khV2nY='"
+
+
+def page_policy(base: SplitResult) -> str:
+    """Return what the trading page may do, served at an address: our own files and answers, and no inline script."""
+    # To some browsers a WebSocket is not of the page's own origin.
+    socket = f"{'wss' if base.scheme == 'https' else 'ws'}://{base.netloc}"
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self' {CHART_STYLE_HASH}; connect-src 'self' {socket};"
+        " img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
 
 
 def page(title: str, content: str, style: str = STYLE) -> str:
@@ -64,33 +81,24 @@ def page_wide(title: str, content: str) -> str:
     return page(title, content, STYLE_WIDE)
 
 
-def home(venue: str) -> str:
-    """Return the page at the root."""
-    named = f"<p>Venue <code>{escape(venue)}</code>.</p>" if venue else "<p>The venue is still starting.</p>"
-    return page(
-        "Tidemark",
-        "<p>A paper venue for perpetual futures: real quotes in, practice trades out, no real money anywhere.</p>"
-        f"{named}"
-        '<ul><li><a href="/ready">/ready</a>: is everything up?</li>'
-        '<li><a href="/api/v1/market">/api/v1/market</a>: what is on offer</li>'
-        '<li><a href="/api/v1/errors">/api/v1/errors</a>: what each error means</li>'
-        '<li><a href="/api/v1/account">/api/v1/account</a>: your account, once signed in</li></ul>'
-        '<p>The whole API: <a href="/docs">/docs</a>, and for programs <a href="/openapi.json">/openapi.json</a>.</p>',
-    )
+def verify(token: str, address: str, script: str = "") -> str:
+    """
+    Return the page behind a link: one button, because a mail scanner follows links but presses nothing.
 
-
-def verify(token: str, address: str) -> str:
-    """Return the page behind a link: one button, because a mail scanner follows links but presses nothing."""
+    `script` is the address of one that presses it.
+    """
+    pressed = f'<script type="module" src="{escape(script, quote=True)}"></script>' if script else ""
     whom = f"<p>You are about to sign in as <strong>{escape(address)}</strong>.</p>" if address else ""
     return page(
         "Sign in to Tidemark",
         f'{whom}<form method="post" action="/api/v1/auth/verify">'
         f'<input type="hidden" name="token" value="{escape(token, quote=True)}">'
         '<button type="submit">Sign in</button></form>'
-        "<p>If you did not ask for this link, close the page; nothing has happened.</p>",
+        f"<p>If you did not ask for this link, close the page; nothing has happened.</p>{pressed}",
     )
 
 
-def message(title: str, text: str) -> str:
-    """Return a page that only says something."""
-    return page(title, f'<p>{escape(text)}</p><p><a href="/">Tidemark</a></p>')
+def not_signed_in(reason: str) -> str:
+    """Return the page after a link that signs nobody in, and the way on from there."""
+    way_on = '<a href="/">The page</a> is open if you are signed in already; else it sends you a new link.'
+    return page("Not signed in", f"<p>{escape(reason)}</p><p>{way_on}</p>")

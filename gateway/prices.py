@@ -6,22 +6,27 @@ from typing import Any
 
 import orjson
 
+from gateway.day_change import DayOpen, change_body
 from gateway.errors import GatewayCode, Refusal
 
-TICKER_TEXTS = ("bid", "ask", "bid_qty", "ask_qty", "mark", "index", "funding_rate", "state", "open_interest")
+TICKER_TEXTS = ("bid", "ask", "bid_qty", "ask_qty", "mark", "index", "funding_rate", "state", "open_interest", "source")
 TICKER_NUMBERS = ("funding_next_ms", "quote_us", "mark_us", "log_time_us")
 QUOTE_TEXTS = ("bid", "bid_qty", "ask", "ask_qty")
 LEVELS_MAX = 50
+SIMULATED = "simulated"  # what the poller calls its own simulator
 
 
-def ticker_body(market: str, view: Mapping[str, str], now_us: int) -> dict[str, Any]:
-    """Return the last accepted quote and mark with their age."""
+def ticker_body(market: str, view: Mapping[str, str], now_us: int, opened: DayOpen | None = None) -> dict[str, Any]:
+    """Return the last accepted quote and mark with their age, and how the mark has moved since the day's opening."""
     body: dict[str, Any] = {"market": market}
     body |= {name: view[name] for name in TICKER_TEXTS if view.get(name)}
     body |= {name: int(view[name]) for name in TICKER_NUMBERS if view.get(name, "").isdigit()}
     for name in ("quote", "mark"):
         if body.get(f"{name}_us"):
             body[f"{name}_age_ms"] = max(0, now_us - body[f"{name}_us"]) // 1_000
+    body |= change_body(opened, body.get("mark"))
+    if "source" in body:
+        body["simulated"] = body["source"] == SIMULATED
     body["fresh"] = view.get("fresh") == "1"
     body["seq"] = view.get("seq", "0")
     return body

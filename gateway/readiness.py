@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gateway.errors import Refusal
 from gateway.markets import Markets
 from gateway.metrics import Facts
+from gateway.ops import money_trouble
 from gateway.processes import processes_degraded, whole
 from gateway.tail import Tail
 from shared.database import Database, DatabaseError
@@ -82,6 +83,7 @@ class Watch:
         self._current_s = float("-inf")  # the tail held the newest entry
         self._degraded: dict[str, str] = {"look": "nothing was looked at yet"}
         self.beats: dict[str, dict[str, Any]] = {}  # of the processes that live, by name
+        self.engines_wanted = 0  # as the supervisor states it
         self._snapshot_age_s: float | None = None
 
     async def run(self) -> None:
@@ -183,8 +185,11 @@ class Watch:
         if info["appendfsync"] != "always" or not info["appendonly"]:
             found["fsync"] = f"appendfsync is {info['appendfsync']}: acknowledged entries may be lost in a crash"
         self.beats = await self._streams.heartbeats_read(self._keys)
-        wanted = whole(await self._streams.get_json(self._keys.engines_wanted))
-        found |= processes_degraded(self.beats, wanted, self._tail.position[0], LAG_SEQ_MAX)
+        self.engines_wanted = whole(await self._streams.get_json(self._keys.engines_wanted))
+        found |= processes_degraded(self.beats, self.engines_wanted, self._tail.position[0], LAG_SEQ_MAX)
+        trouble = money_trouble(await self._streams.hash_read(self._keys.ops))
+        if trouble is not None:
+            found["money"] = trouble
         cursor, _witness = await self._streams.views_cursor_read(self._keys)
         seq = int((cursor or "").partition("-")[0] or 0)
         if self._tail.position[0] - seq > LAG_SEQ_MAX:

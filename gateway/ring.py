@@ -165,6 +165,12 @@ class Ring:
         index = bisect_left(self._places, place, self._first)
         return self._helds[index] if index < len(self._places) and self._places[index] == place else None
 
+    def newest(self, count: int) -> list[Held]:
+        """Return up to `count` of the entries held, the newest first."""
+        return [
+            held for held in reversed(self._helds[max(self._first, len(self._helds) - count) :]) if held is not None
+        ]
+
     def following(self, place: Position, count: int) -> list[Held]:
         """Return up to `count` entries after a place."""
         index = bisect_right(self._places, place, self._first)

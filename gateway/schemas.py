@@ -69,6 +69,7 @@ OPERATIONS_OF_BATCH = (
     ACCOUNT_TRANSFER,
 )
 OPERATIONS_OF_PREVIEW = (ORDER_PLACE, TRADE_CREATE, TRADE_CLOSE, POSITION_REVERSE, MARGIN_CHANGE)
+OPERATIONS_SIZED = (ORDER_PLACE, TRADE_CREATE)  # of these, those that may state a size in place of a quantity
 OPERATIONS = (*OPERATIONS_OF_BATCH, ACCOUNT_RESET, SUBACCOUNT_OPEN, BATCH, ACCOUNT_OPEN)
 _BY_OP = {operation.op: operation for operation in OPERATIONS_OF_BATCH}
 # These create an order under the caller's own name, so that name is the request's identity when no key is given.
@@ -202,17 +203,42 @@ def command_read(command: Any) -> dict[str, Any]:
 def preview_read(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the operation and the fields of an instruction that is to be calculated; raises Refusal with the key."""
     for name in body:
-        if name not in ("op", "body"):
-            raise Refusal(ResultCode.FIELD_UNKNOWN.name, {"field": name[:64], "known": ["op", "body"]})
+        if name not in bodies.PreviewAsked.__struct_fields__:
+            known_keys = list(bodies.PreviewAsked.__struct_fields__)
+            raise Refusal(ResultCode.FIELD_UNKNOWN.name, {"field": name[:64], "known": known_keys})
     if "body" not in body:
         raise Refusal(ResultCode.FIELD_MISSING.name, {"field": "body"})
     inner = body["body"]
     if not isinstance(inner, dict):
         raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "body", "expected": "an object"})
-    known = {operation.op: operation for operation in OPERATIONS_OF_PREVIEW}
-    op = body.get("op", TRADE_CREATE.op if "margin" in inner else ORDER_PLACE.op)
+    sized = "size" in body
+    known = {operation.op: operation for operation in (OPERATIONS_SIZED if sized else OPERATIONS_OF_PREVIEW)}
+    op = body.get("op", TRADE_CREATE.op if "margin" in inner and not sized else ORDER_PLACE.op)
     if not isinstance(op, str):
         raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "op", "expected": "text"})
     if op not in known:
         raise Refusal(ResultCode.FIELD_VALUE_UNKNOWN.name, {"field": "op", "allowed": list(known)})
-    return op, inner_read("body", partial(operation_read, known[op], inner))
+    read = operation_read_sized if sized else operation_read
+    return op, inner_read("body", partial(read, known[op], inner))
+
+
+def operation_read_sized(operation: Operation, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an operation whose size stands beside its body; raises Refusal with the key's name."""
+    given = [name for name in operation.one_of if name in body]
+    if given:
+        raise Refusal(ResultCode.FIELDS_EXCLUSIVE.name, {"field": given[0], "fields": ["size", *operation.one_of]})
+    return operation_read(operation._replace(one_of=()), body)
+
+
+def preview_size_read(body: dict[str, Any]) -> dict[str, str] | None:
+    """Return the size that stands in place of a quantity, None without one; raises Refusal with the key's name."""
+    if "size" not in body:
+        return None
+    size = body["size"]
+    if not isinstance(size, dict):
+        raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": "size", "expected": "an object"})
+    read: dict[str, str] = inner_read("size", partial(body_read, bodies.PreviewSize, size))
+    if len(read) != 1:
+        code = ResultCode.FIELDS_EXCLUSIVE if read else ResultCode.FIELD_MISSING
+        raise Refusal(code.name, {"field": "size", "fields": list(bodies.PreviewSize.__struct_fields__)})
+    return read

@@ -7,6 +7,7 @@ Source: docs/risk.md
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,6 +19,7 @@ NOTIONAL_MAX_E6 = 10**17  # of one position: a tier that begins above it is neve
 PRICE_TICKS_MAX = 2**23 - 1
 SCORE_MAX = 2**62 - 1
 CROSS = "cross"
+_e12 = lru_cache(maxsize=16_384)(decimal_e12)  # one valuation reads the same few texts again and again
 
 
 class Valuation(NamedTuple):
@@ -77,7 +79,7 @@ class Pool(NamedTuple):
 
 def money_e6(text: str) -> int:
     """Return micro-USDC; the text has at most six decimals that matter."""
-    value, rest = divmod(decimal_e12(text), E12 // E6)
+    value, rest = divmod(_e12(text), E12 // E6)
     assert rest == 0, "money finer than a micro"
     return value
 
@@ -88,7 +90,14 @@ def notional_e6(qty: str, price: str) -> int:
 
     Rounds: down, against the account; on a market's own grid the product is whole and nothing is rounded.
     """
-    return decimal_e12(qty) * decimal_e12(price) // (E12 * E12 // E6)
+    return _e12(qty) * _e12(price) // (E12 * E12 // E6)
+
+
+def percent_text(part: int, whole: int) -> str:
+    """Return part ÷ whole in percent with two decimals. Rounds: towards zero."""
+    hundredths = abs(part) * 10_000 // abs(whole)
+    sign = "-" if hundredths and (part < 0) != (whole < 0) else ""
+    return f"{sign}{hundredths // 100}.{hundredths % 100:02d}"
 
 
 def pnl_unrealised_e6(position: Mapping[str, Any], price_mark: str) -> int:
@@ -190,6 +199,7 @@ def position_valued(position: Mapping[str, Any], terms: Terms, pool: Pool) -> di
         "price_mark": terms.price_mark,
         "notional": money_text(notional),
         "pnl_unrealised": money_text(pnl_e6),
+        "pnl_percent": pnl_percent(position, pnl_e6, terms.leverage),
         "equity": money_text(equity_e6),
         "margin_maintenance": money_text(position_maintenance_ppm(position, terms) // PPM),
     }
@@ -202,6 +212,15 @@ def position_valued(position: Mapping[str, Any], terms: Terms, pool: Pool) -> di
     if lowest:
         shown["adl_rank"] = adl_rank(adl_score(pnl_e6, abs(money_e6(position["cost"])), notional, equity_e6), lowest)
     return shown
+
+
+def pnl_percent(position: Mapping[str, Any], pnl_e6: int, leverage: int) -> str:
+    """
+    Return unrealised PnL in percent of what opening the position took: its cost ÷ its leverage, the default given.
+
+    Margin that was put in or taken out since then changes nothing. Rounds: towards zero.
+    """
+    return percent_text(pnl_e6 * (position.get("leverage") or leverage), max(1, abs(money_e6(position["cost"]))))
 
 
 def cross_threshold_ticks(position: Mapping[str, Any], terms: Terms, pool: Pool) -> int:

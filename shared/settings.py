@@ -45,8 +45,8 @@ NAMES = {
     "TIDEMARK_METRICS_TOKEN": "metrics_token",
     "TIDEMARK_WIRE": "wire",
 }
-# Read by the start scripts and by the compiler's cache, never by a process's own code.
-NAMES_ELSEWHERE = frozenset({"TIDEMARK_VENV", "TIDEMARK_KERNEL_CACHE", "TIDEMARK_BOOTSTRAPPED"})
+# Read by the start scripts, the tests and the compiler's cache, never by a process's own code.
+NAMES_ELSEWHERE = frozenset({"TIDEMARK_VENV", "TIDEMARK_KERNEL_CACHE", "TIDEMARK_BOOTSTRAPPED", "TIDEMARK_BROWSER"})
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 PREFIX_TESTS = "TIDEMARK_TEST_"
 

@@ -9,6 +9,7 @@ from gateway.errors import GatewayCode
 from shared.codes import ResultCode
 
 JSON, HTML, CSV, TEXT = "application/json", "text/html", "text/csv", "text/plain"
+FILES = ("text/javascript", "text/css", "image/svg+xml", "image/png", TEXT)  # as a file's name says
 FORM = "application/x-www-form-urlencoded"
 # What one status answers with: a struct is JSON, a text names another media type.
 Content = type[Struct] | str

@@ -2,7 +2,21 @@
 
 from gateway import bodies
 from gateway.documents import queries
-from gateway.documents.about import BODY, CSV, HISTORY, HTML, JSON, LINKS, SHAPE, TEXT, VENUE, VIEW, About, codes_of
+from gateway.documents.about import (
+    BODY,
+    CSV,
+    FILES,
+    HISTORY,
+    HTML,
+    JSON,
+    LINKS,
+    SHAPE,
+    TEXT,
+    VENUE,
+    VIEW,
+    About,
+    codes_of,
+)
 from gateway.documents.abouts_trade import ABOUTS_TRADE
 from gateway.documents.op_codes import refusals_of
 from gateway.documents.replies import (
@@ -22,6 +36,7 @@ from gateway.documents.replies_account import (
     Assets,
     Balances,
     BalanceUsd,
+    EquityPast,
     FillsPast,
     FundingsPast,
     LedgersPast,
@@ -46,6 +61,7 @@ from gateway.documents.replies_market import (
     Ticker,
     Trades,
 )
+from gateway.documents.replies_ops import Ops
 from gateway.errors import GatewayCode
 from shared.codes import ResultCode
 
@@ -58,7 +74,14 @@ LINK = codes_of(GatewayCode.LINK_INVALID, GatewayCode.LOG_UNAVAILABLE) | refusal
 MARKET = codes_of(ResultCode.MARKET_UNKNOWN)
 
 _VENUE: dict[tuple[str, str], About] = {
-    ("GET", "/"): About("venue", "A small page", {200: HTML}),
+    ("GET", "/"): About("venue", "The page to trade on", {200: HTML, 304: ()}),
+    ("GET", "/ops"): About("venue", "The operator's page", {200: HTML, 304: ()}),
+    ("GET", "/static/{tree}/{path}"): About(
+        "venue",
+        "A file of the pages, to be kept for ever",
+        {200: FILES, 304: ()},
+        codes=codes_of(GatewayCode.NOT_FOUND),
+    ),
     ("GET", "/health"): About("venue", "Does the process live", {200: Health}),
     ("GET", "/ready"): About("venue", "May an instruction be sent now", {200: Ready, 503: Ready}, query=queries.Ready),
     ("GET", "/metrics"): About(
@@ -70,6 +93,12 @@ _VENUE: dict[tuple[str, str], About] = {
     ("GET", "/openapi.json"): About("venue", "This document", {200: JSON, 304: ()}),
     ("GET", "/asyncapi.json"): About("venue", "The same of the WebSocket", {200: JSON, 304: ()}),
     ("GET", "/docs"): About("venue", "A page to read this document", {200: HTML, 304: ()}),
+    ("GET", f"{V1}/ops"): About(
+        "venue",
+        "One look at the whole venue, for operators",
+        {200: Ops},
+        codes=codes_of(GatewayCode.ROLE_MISSING),
+    ),
     ("GET", f"{V1}/errors"): About("venue", "What each code of a refusal means", {200: ErrorTable}),
     ("GET", f"{V1}/insurance"): About("venue", "What the insurance fund holds", {200: Insurance}, codes=VENUE | VIEW),
 }
@@ -159,6 +188,13 @@ _HISTORY: dict[tuple[str, str], About] = {
         ("ledger", "Movements of money", LedgersPast, queries.PastLedger),
     )
 }
+_HISTORY[("GET", f"{V1}/account/history/equity")] = About(
+    "history",
+    "The wallet balance over time, newest first; of now the equity too",
+    {200: EquityPast},
+    query=queries.PastEquity,
+    codes=HISTORY,
+)
 _MARKET: dict[tuple[str, str], About] = {
     ("GET", f"{V1}/market"): About("market", "All markets with all parameters", {200: Markets}, codes=VENUE),
     ("GET", f"{V1}/market/{{market}}"): About("market", "One market", {200: MarketAnswer}, codes=VENUE | MARKET),

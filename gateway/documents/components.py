@@ -22,8 +22,11 @@ CODES = [code for code in ERRORS if code != ResultCode.OK.name]
 _INNER: set[type[Struct]] = {bodies.Trigger, bodies.Leg, *(each.schema for each in schemas.OPERATIONS_OF_BATCH)}
 # Keys of which a body has exactly one, beside its other rules.
 _ONE_OF = {operation.schema.__name__: operation.one_of for operation in schemas.OPERATIONS if operation.one_of}
+_ONE_OF[bodies.PreviewSize.__name__] = bodies.PreviewSize.__struct_fields__
 # What a body with only optional keys must say something of.
 _NOT_EMPTY = {bodies.AccountGuardsSet.__name__}
+# Whose keys mean something else than everywhere else.
+_SELF_SAID = {bodies.PreviewSize.__name__}
 
 
 def components_of(structs: Collection[type[Struct]]) -> tuple[dict[type[Struct], Schema], dict[str, Schema]]:
@@ -42,8 +45,9 @@ def components_of(structs: Collection[type[Struct]]) -> tuple[dict[type[Struct],
         if name in opened:
             # Newer rules may add keys to what events state.
             schema.pop("additionalProperties", None)
-        _means(schema)
-    finished |= _commands(finished)
+        if name not in _SELF_SAID:
+            _means(schema)
+    finished |= _commands(finished) | _sized(finished)
     if Refused.__name__ in finished:
         finished[Refused.__name__]["properties"]["code"]["enum"] = CODES
     if bodies.PreviewAsked.__name__ in finished:
@@ -87,15 +91,41 @@ def _commands(components: dict[str, Schema]) -> dict[str, Schema]:
     return found
 
 
+def sized_name(operation: schemas.Operation) -> str:
+    """Return the name of the schema of an operation's body without a quantity."""
+    return f"{operation.schema.__name__}Sized"
+
+
+def _sized(components: dict[str, Schema]) -> dict[str, Schema]:
+    """Return the schema of each operation's body whose size stands beside it."""
+    found = {}
+    for operation in schemas.OPERATIONS_SIZED:
+        body = {key: value for key, value in components[operation.schema.__name__].items() if key != "oneOf"}
+        kept = {name: each for name, each in body["properties"].items() if name not in operation.one_of}
+        found[sized_name(operation)] = body | {"title": sized_name(operation), "properties": kept}
+    return found
+
+
 def _previews(schema: Schema) -> Schema:
     """Return that a body to be calculated is of the operation that is named, or that a margin means."""
     named = [
-        {"properties": {"op": {"const": operation.op}, "body": reference(operation.schema)}, "required": ["op"]}
+        {
+            "properties": {"op": {"const": operation.op}, "body": reference(operation.schema), "size": False},
+            "required": ["op"],
+        }
         for operation in schemas.OPERATIONS_OF_PREVIEW
     ]
     ticket = {"allOf": [reference(bodies.TradeCreate), {"required": ["margin"]}]}
-    meant = {"op": False, "body": {"anyOf": [reference(bodies.OrderPlace), ticket]}}
-    return {"anyOf": [*named, {"properties": meant}]}
+    meant = {"op": False, "size": False, "body": {"anyOf": [reference(bodies.OrderPlace), ticket]}}
+    sized = [
+        {
+            "properties": {"op": {"const": operation.op}, "body": {"$ref": PLACE + sized_name(operation)}},
+            "required": ["op", "size"],
+        }
+        for operation in schemas.OPERATIONS_SIZED
+    ]
+    usual = {"op": False, "body": {"$ref": PLACE + sized_name(schemas.ORDER_PLACE)}}
+    return {"anyOf": [*named, {"properties": meant}, *sized, {"properties": usual, "required": ["size"]}]}
 
 
 def _finished(schema: Any) -> Any:

@@ -36,6 +36,12 @@ IN_PATH: dict[str, Schema] = {
         "pattern": "^[!-.0-~]{1,64}$",
         "description": "the request's id, or the Idempotency-Key that named it",
     },
+    "tree": {"type": "string", "pattern": "^[0-9a-f]{1,64}$", "description": "the hash of all files, as `/` names it"},
+    "path": {
+        "type": "string",
+        "pattern": "^[a-z][a-z0-9_.-]{0,64}(/[A-Za-z0-9][A-Za-z0-9_.-]{0,64}){0,6}$",
+        "description": "the file's path; its slashes may be encoded",
+    },
     "session_id": {"type": "string", "pattern": "^[!-.0-~]{1,64}$", "description": "a session of the list"},
     "key_id": {"type": "string", "pattern": "^[!-.0-~]{1,64}$", "description": "a key of the list"},
 }

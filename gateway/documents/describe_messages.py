@@ -13,7 +13,7 @@ from gateway.documents.replies import Refused
 from gateway.documents.replies_account import Done, Unknown
 from gateway.documents.replies_market import CandleJoined, DepthTold, LiquidationTold, TickerTold
 from gateway.documents.replies_preview import Preview
-from gateway.documents.replies_socket import Standing
+from gateway.documents.replies_socket import Standing, ValuationTold
 from gateway.socket import channels, messages
 
 ASYNCAPI = "3.0.0"
@@ -27,7 +27,7 @@ ASKED, TOLD = "asked", "told"
 # Message -> its key that may hold one of these.
 HELD: dict[type[Struct], tuple[str, tuple[type[Struct], ...]]] = {
     messages.Answer: ("body", (Done, Unknown, Preview, Refused)),
-    messages.Update: ("data", (TickerTold, DepthTold, CandleJoined)),
+    messages.Update: ("data", (TickerTold, DepthTold, CandleJoined, ValuationTold)),
 }
 
 

@@ -20,6 +20,7 @@ SentTime = Annotated[
     str, Meta(pattern="^[0-9]{16}$", description="the time of the sending that is asked about, in microseconds")
 ]
 TokenText = Annotated[str, Meta(description="the token of the link")]
+Interval = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
 Strict = Annotated[str, Meta(description="with it, degraded is 503 too; its value does not count")]
 
 
@@ -86,6 +87,15 @@ class PastLedger(PastOfTime, kw_only=True):
     reason: Reason | UnsetType = UNSET
 
 
+class PastEquity(Query, kw_only=True):
+    """Which part of the account's life, in which steps."""
+
+    interval: Interval | UnsetType = UNSET
+    from_ms: Annotated[int, Meta(ge=0, le=2**52, description="from this time on")] | UnsetType = UNSET
+    to_ms: Annotated[int, Meta(ge=0, le=2**52, description="before this time")] | UnsetType = UNSET
+    wait_seq: WaitSeq | UnsetType = UNSET
+
+
 class Levels(Query, kw_only=True):
     """How deep."""
 
@@ -95,7 +105,7 @@ class Levels(Query, kw_only=True):
 class Candles(Query, kw_only=True):
     """Which candles."""
 
-    interval: Literal["1m", "5m", "15m", "1h", "4h", "1d"] | UnsetType = UNSET
+    interval: Interval | UnsetType = UNSET
     from_ms: Annotated[int, Meta(ge=0, le=2**52, description="opened at this time or later")] | UnsetType = UNSET
     to_ms: Annotated[int, Meta(ge=0, le=2**52, description="opened before this time")] | UnsetType = UNSET
     limit: Limit | UnsetType = UNSET

@@ -143,10 +143,9 @@ class AssetWorth(Worth, kw_only=True):
     asset: Asset
 
 
-class Account(Worth, kw_only=True):
-    """The account in one body."""
+class AccountValued(Worth, kw_only=True):
+    """The account with its worth."""
 
-    request_id: RequestId
     account_id: Number
     mode: ModeWord
     positions_count: Count
@@ -163,9 +162,16 @@ class Account(Worth, kw_only=True):
     main: Number | UnsetType = UNSET
     sub: Number | UnsetType = UNSET
     subaccounts: list[Subaccount] | UnsetType = UNSET
+    env: Environment
+
+
+class Account(AccountValued, kw_only=True):
+    """The account in one body."""
+
+    request_id: RequestId
+    role: Annotated[Literal["trader", "operator"], Meta(description="of who is signed in")] | UnsetType = UNSET
     seq: Seq
     behind_seq: Behind | UnsetType = UNSET
-    env: Environment
 
 
 class Viewed(Answer, kw_only=True):
@@ -212,6 +218,7 @@ class PositionValued(PositionOpen, kw_only=True):
     price_mark: Decimal
     notional: Decimal
     pnl_unrealised: Decimal
+    pnl_percent: Annotated[Decimal, Meta(description="of the margin with which it was opened")]
     equity: Decimal
     margin_maintenance: Decimal
     price_liquidation_estimate: Decimal | UnsetType = UNSET
@@ -309,3 +316,19 @@ class LedgersPast(Past, kw_only=True):
     """Movements of money."""
 
     items: list[LedgerPast]
+
+
+class BalancePast(Part, kw_only=True):
+    """The wallet balance after the last movement of a step of time; the newest may be that of now, with the equity."""
+
+    time_us: Micros
+    balance: Annotated[Decimal, Meta(description="free, reserved and the margin of isolated positions")]
+    equity: Annotated[Decimal, Meta(description="balance and unrealised PnL, of now only")] | UnsetType = UNSET
+
+
+class EquityPast(Past, kw_only=True):
+    """How the wallet balance went, in steps of `interval`; a step without a movement has no item."""
+
+    items: list[BalancePast]
+    next_cursor: None
+    interval: Literal["1m", "5m", "15m", "1h", "4h", "1d"]

@@ -72,6 +72,11 @@ class TickerTold(Part, kw_only=True):
     log_time_us: Micros | UnsetType = UNSET
     quote_age_ms: Count | UnsetType = UNSET
     mark_age_ms: Count | UnsetType = UNSET
+    open_24h: Annotated[Decimal, Meta(description="the mid with which the last 24 hours began")] | UnsetType = UNSET
+    open_24h_ms: Annotated[Millis, Meta(description="of which minute; later while there is less")] | UnsetType = UNSET
+    change_24h: Annotated[Decimal, Meta(description="percent from there to the mark")] | UnsetType = UNSET
+    source: Annotated[str, Meta(description="where the quotes come from")] | UnsetType = UNSET
+    simulated: Annotated[bool, Meta(description="the source is this venue's own simulator")] | UnsetType = UNSET
     fresh: bool
 
 

@@ -33,6 +33,16 @@ class Rounding(Part, kw_only=True):
     unit: Annotated[Decimal, Meta(description="the step that it was rounded to")]
 
 
+class SizeFound(Part, kw_only=True):
+    """What the size asked for comes to; without qty there is none to be sent, and result or status says why."""
+
+    qty: Annotated[Decimal, Meta(description="to be sent: whole lots, rounded down")] | UnsetType = UNSET
+    qty_max: Annotated[Decimal, Meta(description="of a percentage: the most that the venue would take now")] | (
+        UnsetType
+    ) = UNSET
+    rounding: Rounding | UnsetType = UNSET
+
+
 class TriggerAfter(Image, kw_only=True):
     """The take-profit or stop-loss that a position would have."""
 
@@ -116,6 +126,7 @@ class Preview(Answer, kw_only=True):
     risk_reward: Decimal | UnsetType = UNSET
     balance_after: BalanceAfter | UnsetType = UNSET
     position_after: PositionAfter | UnsetType = UNSET
+    size: Annotated[SizeFound, Meta(description="when a size was asked for in place of a quantity")] | UnsetType = UNSET
     rounding: list[Rounding]
     price_time_us: Annotated[Micros, Meta(description="when the quote came that was reckoned with")] | UnsetType = UNSET
     estimate: Annotated[bool, Meta(description="may differ although no price moves meanwhile")]

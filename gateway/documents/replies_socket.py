@@ -3,7 +3,7 @@
 from msgspec import UNSET, UnsetType
 
 from gateway.documents.replies import Count, Decimal, Image, MarketName, Micros, Millis, ModeWord, Number, Part
-from gateway.documents.replies_account import PositionOpen
+from gateway.documents.replies_account import AccountValued, PositionOpen, PositionValued
 from gateway.documents.replies_events import Guards, MarginCallSeen, OrderSeen
 from gateway.documents.replies_public import Market
 
@@ -27,6 +27,13 @@ class AccountStanding(Image, kw_only=True):
     margin_call: MarginCallSeen | UnsetType = UNSET
     main: Number | UnsetType = UNSET
     sub: Number | UnsetType = UNSET
+
+
+class ValuationTold(Part, kw_only=True):
+    """What an account and its positions are worth, as GET /account and GET /account/positions answer it."""
+
+    account: AccountValued
+    positions: list[PositionValued]
 
 
 class PositionStanding(PositionOpen, kw_only=True):

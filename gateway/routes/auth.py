@@ -10,6 +10,7 @@ from gateway.calls import Call, json_answer, refuse
 from gateway.errors import ERRORS, GatewayCode, Refusal, error_headers
 from gateway.limits import LimitName
 from gateway.metering import LINK
+from gateway.routes.page import files
 from gateway.schemas import body_object
 from gateway.sign_in.auth import SESSION_SECONDS, Session
 from gateway.sign_in.links import SignedIn, address_read
@@ -22,6 +23,7 @@ TOKEN_LENGTH_MAX = 128
 EMAIL_LENGTH_MAX = 320
 LABEL_LENGTH_MAX = 64
 FIELDS_MAX = 8
+PRESS = "js/press.js"  # presses the only button of a page
 
 
 async def sign_in_ask(call: Call) -> Response:
@@ -45,7 +47,12 @@ async def sign_in_ask(call: Call) -> Response:
 
 
 async def verify_get(call: Call) -> Response:
-    """Consume the link for a program that says so exactly; show everyone else a page that consumes nothing."""
+    """
+    Consume the link for a program that says so exactly; show everyone else a page that consumes nothing.
+
+    In development the page presses its own button: the link stands in a console that nobody but its user reads. Who
+    comes from a page of another site presses it himself.
+    """
     token = call.request.query_params.get("token", "")
     if call.request.method == "GET" and call.request.headers.get("accept") == "application/json":
         other_site_check(call.gateway.parts.settings, call.request)  # a GET, but one that acts
@@ -57,7 +64,12 @@ async def verify_get(call: Call) -> Response:
             address = person.email if person else ""
         except (DatabaseError, Refusal):
             address = ""
-    return HTMLResponse(pages.verify(token[:TOKEN_LENGTH_MAX], address), headers={"Cache-Control": "no-store"})
+    headers, script = {"Cache-Control": "no-store"}, ""
+    near = call.request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    if near and call.gateway.parts.settings.environment == "development":
+        script = files(call).newest().address(PRESS)
+        headers["Content-Security-Policy"] = pages.CONTENT_SECURITY_POLICY_PRESSED
+    return HTMLResponse(pages.verify(token[:TOKEN_LENGTH_MAX], address, script), headers=headers)
 
 
 async def verify_post(call: Call) -> Response:
@@ -80,7 +92,7 @@ async def verify_form(call: Call, data: bytes) -> Response:
         signed_in = await consume(call, token)
     except Refusal as refusal:
         row = ERRORS[refusal.code]
-        return HTMLResponse(pages.message("Not signed in", row.sentence), row.status, error_headers(refusal))
+        return HTMLResponse(pages.not_signed_in(row.sentence), row.status, error_headers(refusal))
     answer = RedirectResponse("/", 303)
     cookie_set(call, answer, signed_in.token, SESSION_SECONDS)
     return answer

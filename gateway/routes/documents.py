@@ -3,7 +3,9 @@
 from starlette.responses import Response
 
 from gateway.calls import Call
-from gateway.documents.served import Document, Documents
+from gateway.documents.served import Documents
+from gateway.routes.page import file_answer
+from gateway.static_files import File
 
 
 async def openapi_show(call: Call) -> Response:
@@ -27,11 +29,7 @@ def documents(call: Call) -> Documents:
     return found
 
 
-def document_answer(call: Call, document: Document) -> Response:
+def document_answer(call: Call, document: File) -> Response:
     """Answer a document, or that what the caller keeps is still it."""
     call.query()
-    headers = {"ETag": document.tag, "Cache-Control": "no-cache"}
-    known = [tag.strip().removeprefix("W/") for tag in call.request.headers.get("if-none-match", "").split(",")]
-    if document.tag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(document.content, media_type=document.media_type, headers=headers)
+    return file_answer(call, document, {"Cache-Control": "no-cache"})

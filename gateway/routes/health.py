@@ -1,11 +1,10 @@
-"""Does the process live, may it take an instruction, what do its error codes mean; and the small page at the root."""
+"""Does the process live, may it take an instruction, what do its error codes mean."""
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import pages
-from gateway.calls import Call, json_answer, refuse
+from gateway.calls import Call, json_answer, json_public, refuse
 from gateway.errors import GatewayCode, Refusal, error_headers, errors_published
 from gateway.identity import request_id_fresh
 from gateway.metering import ROUTE_NONE
@@ -57,12 +56,7 @@ async def metrics_show(call: Call) -> Response:
 async def errors_show(call: Call) -> Response:
     """Answer the whole table of errors."""
     call.query()
-    return json_answer(call, {"items": errors_published(), "next_cursor": None})
-
-
-async def home_show(call: Call) -> Response:
-    """Show what this is."""
-    return HTMLResponse(pages.home(call.gateway.desk.venue if call.gateway.desk else ""))
+    return json_public(call, {"items": errors_published(), "next_cursor": None})
 
 
 async def not_found(request: Request, _error: Exception) -> Response:

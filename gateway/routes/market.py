@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from gateway import candles
-from gateway.calls import Call, json_answer
+from gateway.calls import Call, json_answer, json_public
 from gateway.errors import GatewayCode, Refusal
 from gateway.history import MARKET_FEEDS, Row
 from gateway.limits import LimitName, network_of
@@ -34,7 +34,7 @@ ASSET = "USDC"
 async def markets_show(call: Call) -> Response:
     """Answer all markets."""
     call.query()
-    return json_answer(call, page(call.desk.markets.all()))
+    return json_public(call, page(call.desk.markets.all()))
 
 
 async def market_show(call: Call) -> Response:
@@ -48,7 +48,8 @@ async def ticker_show(call: Call) -> Response:
     call.query()
     market = market_named(call)["market"]
     view = await call.desk.views.market(market)
-    return json_answer(call, ticker_body(market, view, call.gateway.parts.now_us()))
+    opened = await call.desk.day_opens.look(market)
+    return json_answer(call, ticker_body(market, view, call.gateway.parts.now_us(), opened))
 
 
 async def depth_show(call: Call) -> Response:
@@ -72,7 +73,7 @@ async def candles_show(call: Call) -> Response:
     database = call.desk.parts.database
     found = await candles.candles_read(database, call.desk.venue, market, wanted, running)
     following = None if found.before_ms is None else cursor_text(found.before_ms)
-    return json_answer(call, page(found.items) | {"next_cursor": following})
+    return json_public(call, page(found.items) | {"next_cursor": following})
 
 
 async def view_beside(call: Call, market: str) -> dict[str, str]:

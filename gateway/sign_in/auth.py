@@ -26,7 +26,11 @@ VERIFIED_MAX = 4_096  # tokens whose signature need not be computed again
 
 LISTED_MAX = 500
 
-SESSION_SELECT = "SELECT account_id, expires_us, revoked_us FROM sessions WHERE jti = $1 AND venue = $2"
+TRADER, OPERATOR = ROLES = ("trader", "operator")  # of people; a session that no person opened is a trader's
+SESSION_SELECT = (
+    "SELECT sessions.account_id, expires_us, revoked_us, role FROM sessions LEFT JOIN users USING (user_id)"
+    " WHERE jti = $1 AND sessions.venue = $2"
+)
 SESSION_REVOKE = (
     "UPDATE sessions SET revoked_us = $4"
     " WHERE jti = $1 AND venue = $2 AND account_id = $3 AND revoked_us IS NULL AND expires_us > $4 RETURNING expires_us"
@@ -164,6 +168,13 @@ class Sessions:
         if not known.asked:
             return True  # neither server can be asked, or only the one that knows of no end: the signature decides
         return known.row is not None and known.row["revoked_us"] is None
+
+    async def role(self, session: Session) -> str | None:
+        """Return the role of who signed in, as old as any look at the session; None when it cannot be known now."""
+        known = await self._remembered.look(session.jti)
+        if not known.asked:
+            return None
+        return OPERATOR if known.row is not None and known.row["role"] == OPERATOR else TRADER
 
     async def listed(self, account_id: int) -> list[SessionRow]:
         """Return where an account is signed in, the newest first; raises DatabaseError."""

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection
 from gateway.errors import GatewayCode, Refusal
 from gateway.metering import KEY, SESSION, Meters
 from gateway.shapes import SCOPES
-from gateway.sign_in.auth import Session, Sessions
+from gateway.sign_in.auth import TRADER, Session, Sessions
 from gateway.sign_in.keys import READ, TRADE, ApiKeys, KeyHeld
 from gateway.sign_in.origins import SAFE_METHODS, cross_site_check, socket_origin_check
 from gateway.sign_in.remembered import CACHE_S
@@ -101,6 +101,12 @@ class Callers:
             held = KeyHeld(caller.account_id, caller.name, caller.expires_us, caller.scopes)
             return await self._api_keys.holds(held, age_max_s)
         return await self._sessions.holds(Session(caller.account_id, caller.name, caller.expires_us), age_max_s)
+
+    async def role(self, caller: Caller) -> str | None:
+        """Return a caller's role, a key's being that of a trader; None when it cannot be known now."""
+        if caller.way == KEY:
+            return TRADER
+        return await self._sessions.role(Session(caller.account_id, caller.name, caller.expires_us))
 
 
 def cookie_name(settings: Settings) -> str:

@@ -31,7 +31,8 @@ PRIVATE_OF_KIND = {
     "order_response": "responses",
 }
 EVENTS = "events"  # every event of the account
-PRIVATE = frozenset(PRIVATE_OF_KIND.values()) | {EVENTS}
+VALUATION = "valuation"  # what the account is worth at the marks of now; no event tells it
+PRIVATE = frozenset(PRIVATE_OF_KIND.values()) | {EVENTS, VALUATION}
 # Event kind -> the public topic that tells it to everybody, followed by the market where it has one.
 PUBLIC_OF_KIND = {
     "trade": "trades",
@@ -47,6 +48,7 @@ PUBLIC_OF_KIND = {
 OF_VENUE = frozenset({"markets", "insurance"})  # topics without a market
 OF_MARKET = frozenset(PUBLIC_OF_KIND.values()) - OF_VENUE | {"ticker", "depth"}
 OF_PRICES = frozenset({"ticker", "depth", "candles"})  # told from the market's view; candles by events too
+UPDATED = frozenset({"ticker", "depth", VALUATION})  # told as how things stand alone, by no event
 SILENT = {"none": "is no event", "batch_result": "stands inside its order_response, never alone"}
 _TAGS = {kind: f'"e":"{kind}"'.encode() for kind in PUBLIC_OF_KIND}
 _FORCED = frozenset({"liquidation", "adl"})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from gateway.candles import PRICES, running_of
+from gateway.day_change import DayOpens
 from gateway.errors import Refusal
 from gateway.prices import LEVELS_MAX, depth_body, ticker_body
 from gateway.socket.channels import Channel
@@ -35,8 +36,9 @@ class Taker(Protocol):
 class MarketFeed:
     """Reads the views that are followed and hands on what changed in them."""
 
-    def __init__(self, streams: StreamsAsync, keys: Keys, now_us: Callable[[], int]) -> None:
+    def __init__(self, streams: StreamsAsync, keys: Keys, now_us: Callable[[], int], day_opens: DayOpens) -> None:
         """Start with nobody."""
+        self._day_opens = day_opens
         self._streams = streams
         self._keys = keys
         self._now_us = now_us
@@ -93,12 +95,15 @@ class MarketFeed:
         """Look at every market now and then, whatever was announced."""
         while True:
             await self._somebody.wait()
+            for market in sorted(self._markets("ticker")):
+                await self._day_opens.look(market)
             await asyncio.sleep(AGAIN_S)
             self._note(self._markets())
 
-    def _markets(self) -> set[str]:
-        """Return the markets that somebody follows."""
-        return {name.partition(".")[2] for name in self._takers}
+    def _markets(self, topic: str = "") -> set[str]:
+        """Return the markets that somebody follows, or follows one topic of."""
+        named = [name.partition(".") for name in self._takers]
+        return {market for found, _dot, market in named if topic in ("", found)}
 
     def _note(self, markets: set[str]) -> None:
         """Have these markets looked at."""
@@ -137,12 +142,12 @@ class MarketFeed:
             return None
         try:
             if channel.topic == "ticker":
-                return ticker_body(channel.market, view, self._now_us())
+                return ticker_body(channel.market, view, self._now_us(), self._day_opens.known(channel.market))
             if channel.topic == "candles":
                 running = running_of(view)
                 return None if running is None else candle_body(running) | {"seq": view.get("seq", "0")}
             return depth_body(view, LEVELS_MAX)
-        except (Refusal, ValueError, KeyError, TypeError):
+        except (Refusal, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None  # not stated yet, or not as we know it: a price that cannot be read is no price
 
 

@@ -256,7 +256,7 @@ class Event(Told, tag="event", kw_only=True):
 
 
 class Update(Told, tag="update", kw_only=True):
-    """How prices stand: no event, so it has no place, and of several only the newest is sent."""
+    """How prices, or an account's worth, stand: no event, so it has no place, and only the newest is sent."""
 
     channel: str
     seq: Seq

@@ -16,11 +16,12 @@ from gateway.errors import ERRORS, GatewayCode, Refusal, error_body, error_heade
 from gateway.identity import request_id_fresh
 from gateway.ring import Ring
 from gateway.sign_in.callers import Caller
-from gateway.socket.channels import Channel
+from gateway.socket.channels import VALUATION, Channel
 from gateway.socket.joining import Following
 from gateway.socket.messages import Answer, Asked, Error, Ordered, ServerShutdown, Told
 from gateway.socket.outbox import BACKLOG_MAX, Outbox
 from gateway.socket.session import Follow, Place, encode
+from gateway.socket.valuation_feed import newest_name
 from shared.database import DatabaseError
 from shared.streams import StreamsError
 
@@ -52,6 +53,7 @@ class Socket:
         self.opened_s = gateway.parts.monotonic_s()
         self.followings: list[Following] = []
         self.prices: dict[str, Channel] = {}
+        self.valuations: set[int] = set()  # the accounts whose worth is followed
         self.turn = asyncio.Lock()  # whose instruction is next: they enter the log in the order of the messages
         self.turn_leverage = asyncio.Lock()  # who sets a leverage and orders at it
         self.tasks: set[asyncio.Task[None]] = set()  # what is done for it in the background, ended with it
@@ -123,12 +125,26 @@ class Socket:
         self.prices[channel.name] = channel
         await self.desk.feed.add(self.outbox, channel)
 
+    async def follow_valuation(self, account: int) -> None:
+        """Begin to take what an account is worth."""
+        self.valuations.add(account)
+        await self.desk.valuations.add(self.outbox, account)
+
+    def unfollow_valuation(self, account: int) -> None:
+        """Take that no more."""
+        self.valuations.remove(account)
+        self.desk.valuations.remove(self.outbox, account)
+        self.outbox.drop_newest(newest_name(account))
+
     def unfollow(self, account: int | None, channels: Sequence[Channel]) -> list[str]:
         """Follow these channels no more; return the names of those that were followed."""
         ended = {channel.name for channel in channels if channel.name in self.prices}
         for name in ended:
             self.desk.feed.remove(self.outbox, self.prices.pop(name))
             self.outbox.drop_newest(name)
+        if account in self.valuations and any(channel.topic == VALUATION for channel in channels):
+            self.unfollow_valuation(account)
+            ended.add(VALUATION)
         for following in list(self.followings):
             theirs = following.follow
             mine = [
@@ -149,6 +165,7 @@ class Socket:
         follows = [following.follow for following in self.followings]
         now = {_whose(follow.account, channel) for follow in follows for channel in follow.channels.values()}
         prices = {_whose(None, channel) for channel in self.prices.values()}
+        prices |= {(each, VALUATION) for each in self.valuations}
         return len(now | prices | {_whose(account, channel) for channel in channels})
 
     def complete_to(self, ring: Ring) -> Place | None:
@@ -169,6 +186,8 @@ class Socket:
         for channel in self.prices.values():
             self.desk.feed.remove(self.outbox, channel)
         self.prices.clear()
+        for account in list(self.valuations):
+            self.unfollow_valuation(account)
         for task in self.tasks:
             task.cancel()
 

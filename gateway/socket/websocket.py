@@ -24,7 +24,7 @@ from gateway.sign_in.keys import READ
 from gateway.sign_in.signatures import SOCKET_PATH as SOCKET_PATH
 from gateway.socket import messages as m
 from gateway.socket import old_names, orders_ws
-from gateway.socket.channels import OF_PRICES, Channel, channel_of
+from gateway.socket.channels import OF_PRICES, UPDATED, VALUATION, Channel, channel_of
 from gateway.socket.outbox import BACKLOG_MAX, Outbox
 from gateway.socket.session import Follow, Place, place_of_text
 from gateway.socket.sockets import CLOSE_INTERNAL, CLOSE_REVOKED, FOLLOWINGS_MAX, Socket
@@ -309,7 +309,7 @@ async def subscribe(socket: Socket, asked: m.Subscribe) -> m.Told | None:
         raise Refusal(GatewayCode.SUBSCRIPTIONS_MAX, {"channels": m.CHANNELS_MAX, "subscriptions": FOLLOWINGS_MAX})
     shown = UNSET if account is None else account
     socket.tell(m.Subscribed(id=asked.id, channels=[channel.name for channel in channels], account=shown))
-    told = [channel for channel in channels if channel.topic not in ("ticker", "depth")]
+    told = [channel for channel in channels if channel.topic not in UPDATED]
     socket.unfollow(account, channels)
     if told:
         start = place_of_text(asked.start) if isinstance(asked.start, str) else None
@@ -323,6 +323,8 @@ async def subscribe(socket: Socket, asked: m.Subscribe) -> m.Told | None:
     for channel in channels:
         if channel.topic in OF_PRICES and not channel.private:
             await socket.follow_prices(channel)
+        elif channel.topic == VALUATION and account is not None:
+            await socket.follow_valuation(account)
     return None
 
 
