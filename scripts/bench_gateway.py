@@ -115,10 +115,10 @@ def process_running(
 
 
 @contextlib.contextmanager
-def venue_running(folder: Path, cores: set[int], accounts: int) -> Iterator[Venue]:
-    """Run a whole venue with simulated prices and so many accounts."""
+def venue_running(folder: Path, cores: set[int], accounts: int, *options: str) -> Iterator[Venue]:
+    """Run a whole venue with simulated prices and so many accounts; options are those of `tidemark run`."""
     ready_file, log = folder / "ready.json", folder / "console.txt"
-    words = ["scripts.cli", "run", "--data", str(folder / "data"), "--ready-file", str(ready_file)]
+    words = ["scripts.cli", "run", "--data", str(folder / "data"), "--ready-file", str(ready_file), *options]
     with process_running(cores, words, log, signal.SIGINT) as process:
         deadline_s = time.monotonic() + PATIENCE_S
         ready: dict[str, Any] = {}

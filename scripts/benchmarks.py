@@ -6,7 +6,8 @@ long does the core compile? wire: what part of what Redis can give does the engi
 how late is an answer under an open load, and alone? recovery: how soon has a restarted engine applied a long tail?
 backtest: how many recorded quotes a second?
 snapshot: how long does the hot thread stand still, how soon is the state durable? gateway: how long does an order take
-to its answer, beside bare HTTP and bare Redis? peers: what do other engines make of the same streams?
+to its answer, beside bare HTTP and bare Redis? peers: what do other engines make of the same streams? page: does the
+trading page keep up in a browser?
 """
 
 import os
@@ -265,3 +266,15 @@ def gateway(clients: list[int], rate: float, seconds: float) -> Measured:
     from scripts.bench_gateway import Plan, measure
 
     return measure(Plan(clients, rate, seconds), console)
+
+
+@bench.command()
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 3_600), help="Of quotes.")
+@click.option("--quotes", default=500, show_default=True, help="Quotes a second over four markets.")
+@click.option("--loads", default=5, show_default=True, type=click.IntRange(1, 50), help="First loads.")
+@reported
+def page(seconds: float, quotes: int, loads: int) -> Measured:
+    """The trading page in a headless browser: frames a second, heap, the shown quote's age, the first load."""
+    from scripts.bench_page import Plan, measure
+
+    return measure(Plan(seconds, quotes, loads), console)

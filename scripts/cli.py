@@ -16,6 +16,7 @@ COMMANDS = {
     "top": ("scripts.top:top", "A live view of a running venue in the terminal."),
     "feed": ("scripts.cli:feed", "Steer the simulated or recorded feed."),
     "account": ("scripts.accounts:account", "Open accounts for tests and operators."),
+    "user": ("scripts.users:user", "People by mail address, and who of them is an operator."),
     "snapshot": ("scripts.snapshot:snapshot", "Look into any moment of a venue; never writes."),
     "replay": ("scripts.replay:replay", "Rebuild any moment from the log, compare, ask what if."),
     "backtest": ("scripts.backtest:backtest", "Recordings through the engine, with instructions or a strategy."),

@@ -177,12 +177,19 @@ def mail_leaves() -> bool:
     return os.environ.get("TIDEMARK_MAIL", "").strip() not in ("", "console")
 
 
+def development() -> bool:
+    """Return whether this is somebody's own machine: then who follows the console's link is an operator too."""
+    return os.environ.get("TIDEMARK_ENV", "").strip() in ("", "development")
+
+
 def welcome(options: Options, ready: Ready, seconds: float) -> list[str]:
     """Return the lines that greet the user when the venue takes instructions."""
     link = ready.sign_in_url or "(no link could be made: see logs/gateway.log)"
     lines = ["", f"Ready after {seconds:.1f} s. Sign in, once, within 15 minutes:", "", f"  {link}", ""]
     if mail_leaves():
         lines = ["", f"Ready after {seconds:.1f} s at {options.url}. Sign-in links go out by mail.", ""]
+    elif ready.sign_in_url and development():
+        lines.append(f"It signs in an operator: {options.url}/ops shows the whole venue.")
     if options.feed == "simulated":
         lines.append("THE PRICES ARE SIMULATED. Real ones: --feed live, or a recording: --feed FILE")
     if options.hold:

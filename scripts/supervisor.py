@@ -18,6 +18,7 @@ from scripts import embedded, engines, kernels, plan, privileges
 from scripts.console import Console, LogWatcher
 from scripts.processes import LASTING_ADVICE, Child, log_cut
 from scripts.ready import (
+    EMAIL_OF_THE_LINK,
     Ready,
     http_call,
     ready_write,
@@ -251,6 +252,8 @@ class Supervisor:
         if venue:
             count = self.options.engines
             self.keepers.append(asyncio.ensure_future(engines.wanted_keep(self.ready.redis_url, venue, count)))
+        if self.ready.sign_in_url and plan.development():
+            self.keepers.append(asyncio.ensure_future(asyncio.to_thread(operator_make, self.ready.database_url)))
         for line in plan.welcome(self.options, self.ready, time.monotonic() - self.started_s):
             self.console.say(line)
 
@@ -281,6 +284,13 @@ class Supervisor:
             shutil.rmtree(self.sockets, ignore_errors=True)
         if self.children:
             self.console.say("Stopped; the state is kept and the next start goes on from it.")
+
+
+def operator_make(database_url: str) -> None:
+    """Make whoever follows the console's link an operator; what helps where it fails is `tidemark user role`."""
+    from scripts.users import role_try  # imported here: a start must not wait for it
+
+    role_try(database_url, EMAIL_OF_THE_LINK, "operator")
 
 
 def folders_prepare(data_dir: Path) -> None:
