@@ -6,7 +6,7 @@ import httpx2
 import msgspec
 from starlette.routing import compile_path
 
-from gateway.app import ROUTES, Address
+from gateway.app import ROUTES, Address, template
 from gateway.documents.about import HTML, JSON, About
 from gateway.documents.abouts import ABOUTS
 from gateway.documents.components import schema_of
@@ -19,7 +19,7 @@ from gateway.documents.replies_socket import Standing
 from gateway.socket import messages
 from shared.codes import EventKind
 
-_PATTERNS = [(compile_path(route.path)[0], route) for route in ROUTES]
+_PATTERNS = [(compile_path(template(route.path))[0], route) for route in ROUTES]
 # Under the old names an answer may come under `type` too; they are described in docs/old_front_ends.md.
 OLD_ANSWERS = frozenset({"orderCreated", "orderCancelled", "orderStatus", "priceChecked", "monitoringStatus"})
 # Outside every route.

@@ -15,6 +15,8 @@ import orjson
 from engine.ingest import Header, Step
 from engine.leadership import Leadership
 from engine.log_source import LogSource
+from engine.meters import EngineMeters
+from engine.ops import OpsView
 from engine.parts import Parts
 from engine.publish import Last, Publisher
 from engine.recovery import Recovery
@@ -129,6 +131,18 @@ class ToyMachine:
 
     def book_levels(self, _market: str) -> dict[str, list[Any]]:
         return {"bids": [], "asks": []}
+
+    def watched(self) -> dict[str, Any]:
+        return {"accounts": 0, "positions": 0, "orders": 0, "triggers": 0, "nearest": [], "house": {}, "funds": {}}
+
+    def liquidation_ladder(self, _market_row: int) -> tuple[dict[str, Any], int]:
+        return {"longs": [], "shorts": []}, 0
+
+    def money_rows(self) -> int:
+        return 0
+
+    def money_sum_e6(self) -> int:
+        return 0
 
 
 def toy_hashes(content: bytes) -> tuple[str, str]:
@@ -314,6 +328,7 @@ class ToyVenue:
         link, publisher = None, Publisher(streams, self.keys, start.last)
         if self.wire == "fast":
             link, publisher = link_publisher(self.port_maker(streams), streams, self.keys, start.last)
+        meters = EngineMeters(self.clock.now_us)
         parts = Parts(
             venue=VENUE,
             machine=start.machine,
@@ -325,6 +340,7 @@ class ToyVenue:
             snapshots=snapshots,
             trimmed=Trimmed(streams, self.keys, source, snapshots, self.clock),
             views=MarketViews(streams, self.keys, now_s),
+            ops=OpsView(streams, self.keys, who, snapshots, meters, self.log, now_s),
             clock=self.clock,
             log=self.log,
             build="toy",
@@ -332,7 +348,7 @@ class ToyVenue:
             memories=start.memories,
             link=link,
         )
-        return Runner(parts, pid=self.engines_count)
+        return Runner(parts, pid=self.engines_count, meters=meters)
 
     def port_maker(self, streams: Any) -> Callable[[], Any]:
         """Return what connects an engine's link."""

@@ -181,3 +181,6 @@ class ToyStreams:
     def view_markets_write(self, keys: Keys, views: dict[str, dict[str, str]]) -> None:
         for market, fields in views.items():
             self.server.values[keys.view_market(market)] = fields
+
+    def ops_write(self, keys: Keys, fields: dict[str, str]) -> None:
+        self.server.values[keys.ops] = fields

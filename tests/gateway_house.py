@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from gateway import candles, history, readiness
+from gateway import candles, day_change, equity, history, readiness
 from gateway.app import app_build
 from gateway.desk import Desk, Gateway, Parts
 from gateway.limits import Limits
@@ -82,6 +82,7 @@ class FakeDatabase:
                 if row["email_hash"] == arguments[3]:
                     return row
             user = {"user_id": arguments[0], "email": arguments[2], "email_hash": arguments[3], "account_id": None}
+            user["role"] = "trader"
             return self.users.setdefault(arguments[0], user)
         if query == links.LINK_SELECT:
             link = self._link(*arguments[:3])
@@ -89,7 +90,8 @@ class FakeDatabase:
         if query == links.LINK_CONSUME:
             return self._consume(*arguments)
         if query == auth.SESSION_SELECT:
-            return copied(self.sessions.get(arguments[0]))
+            row = self.sessions.get(arguments[0])
+            return None if row is None else row | {"role": self.users.get(row.get("user_id"), {}).get("role")}
         if query == auth.SESSION_REVOKE:
             return self._session_revoke(*arguments)
         if query in (keys.KEY_SELECT, keys.KEY_REVOKE):
@@ -98,7 +100,7 @@ class FakeDatabase:
             return {"seq": self.history_seq}
         if query == REFUSAL_SELECT:
             return self.refused
-        if query == candles.NEWEST_SELECT:
+        if query in (candles.NEWEST_SELECT, day_change.OPEN_SELECT, equity.SPAN_SELECT):
             found = history_statements.answer(self.history_rows, query, arguments)
             return found[0] if found else None
         assert query == readiness.SNAPSHOT_SELECT, query
@@ -117,7 +119,8 @@ class FakeDatabase:
         del self.links[token_hash]
         self.users[link["user_id"]]["account_id"] = account_id
         jti = rest[1]
-        row = {"jti": jti, "account_id": account_id, "created_us": now_us, "expires_us": rest[2], "label": rest[3]}
+        row = {"jti": jti, "user_id": link["user_id"], "account_id": account_id, "created_us": now_us}
+        row |= {"expires_us": rest[2], "label": rest[3]}
         self.sessions[jti] = row | {"revoked_us": None}
         return {"jti": jti}
 

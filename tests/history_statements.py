@@ -3,9 +3,10 @@
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from gateway import candles, history
+from gateway import candles, day_change, equity, history
 
 Row = Mapping[str, Any]
 Answered = list[dict[str, Any]]
@@ -56,6 +57,17 @@ def newest_minute(rows: Iterable[Row], venue: str, market: str, before_ms: int) 
     return [{"minute_ms": max(minutes, default=None)}]
 
 
+def minute_first(rows: Iterable[Row], venue: str, market: str, from_ms: int) -> Answered:
+    """Return the first stored minute with a quote from a time on."""
+    found = [row for row in minutes_of(rows, venue, market) if row["minute_ms"] >= from_ms and row["data"].get("open")]
+    return [{"minute_ms": row["minute_ms"], "open": row["data"]["open"]} for row in sorted(found, key=minute_ms)][:1]
+
+
+def minute_ms(row: Row) -> int:
+    """Return which minute a row is of."""
+    return int(row["minute_ms"])
+
+
 def candles_page(
     rows: Iterable[Row], venue: str, market: str, width_ms: int, first_ms: int, end_ms: int, limit: int
 ) -> Answered:
@@ -101,10 +113,42 @@ def liquidations_answer(
     return sorted(found, key=lambda row: (-row["seq"], -row["position"]))[:limit]
 
 
+def ledger_span(rows: Iterable[Row], venue: str, account_id: int) -> Answered:
+    """Return when an account's money moved first and last."""
+    times = [row["booked_us"] for row in legs_of(rows, venue, account_id)]
+    return [{"first_us": min(times, default=None), "last_us": max(times, default=None)}]
+
+
+def ledger_sums(rows: Iterable[Row], venue: str, account_id: int, from_us: int, to_us: int, width_us: int) -> Answered:
+    """Return what the legs of each step moved, those before the beginning together."""
+    steps: dict[int, list[Row]] = {}
+    for row in legs_of(rows, venue, account_id):
+        event = row["data"] if isinstance(row["data"], dict) else {}
+        if row["booked_us"] < to_us and event.get("reason") != "margin":
+            before = row["booked_us"] < from_us
+            steps.setdefault(equity.BEFORE if before else row["booked_us"] // width_us, []).append(row)
+    return [
+        {
+            "bucket": bucket,
+            "time_us": max(leg["booked_us"] for leg in legs),
+            "moved_e6": str(int(sum(Fraction(leg["amount"]) for leg in legs) * 1_000_000)),
+        }
+        for bucket, legs in sorted(steps.items())
+    ]
+
+
+def legs_of(rows: Iterable[Row], venue: str, account_id: int) -> list[Row]:
+    """Return the movements of an account's money."""
+    return [row for row in rows if (row["venue"], row["account_id"]) == (venue, account_id)]
+
+
 # The statements over one table: what they answer, and of which table.
 OF_TABLE: dict[str, tuple[str, Callable[..., Answered]]] = {
     candles.NEWEST_SELECT: ("candles", newest_minute),
     candles.CANDLES_SELECT: ("candles", candles_page),
+    day_change.OPEN_SELECT: ("candles", minute_first),
+    equity.SPAN_SELECT: ("ledger", ledger_span),
+    equity.BALANCES_SELECT: ("ledger", ledger_sums),
 }
 
 

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 # Each of their tests stands for itself, takes long and keeps a processor busy; they run beside each other.
 APART = ("tests/simulation/test_simulation.py",)
+# All files of these folders share one venue, which is dear to start: they run in one process, one after the other.
+TOGETHER = ("tests/browser/",)
 # Longest first, as measured; a file that is not named comes after these, in its place.
 LONG = (
     "tests/faults/test_disasters.py",
+    "tests/browser/",
     "tests/simulation/test_bugs.py",
     "tests/faults/test_api_fuzz.py",
     "tests/faults/matrix/test_m_persister.py",
@@ -35,8 +38,11 @@ LONG = (
 
 
 def unit_of(nodeid: str) -> str:
-    """Return which tests run in one process, one after the other: those of a file, or a test apart."""
+    """Return which tests run in one process, one after the other: those of a file, of a folder, or a test apart."""
     path = nodeid.partition("::")[0]
+    for folder in TOGETHER:
+        if path.startswith(folder):
+            return folder
     return nodeid if path in APART else path
 
 
@@ -46,10 +52,10 @@ def ordered(nodeids: Sequence[str]) -> list[int]:
     long: list[list[int]] = [[] for _ in LONG]
     rest = []
     for index, nodeid in enumerate(nodeids):
-        path = nodeid.partition("::")[0]
+        path = unit_of(nodeid)
         if path in LONG:
             long[LONG.index(path)].append(index)
-        elif path not in APART:
+        elif nodeid.partition("::")[0] not in APART:
             rest.append(index)
     found: list[int] = []
     for number in range(max(len(apart), len(long))):

@@ -13,7 +13,7 @@ from engine.library import START_US, Engine
 from engine.views import text_of
 from gateway.markets import Markets
 from gateway.preview.question import Question, market_of, question_of
-from gateway.schemas import preview_read
+from gateway.schemas import preview_read, preview_size_read
 from gateway.views import AccountView, account_view
 from persister.views import view_fields
 from shared import genesis
@@ -117,6 +117,7 @@ class House:
             raise LookupError(market)
         question = question_of(op, fields, market, view, self.markets, now_us or self.engine.ts_us)
         question.prices = {name: self.market_view(name) for name in question.names()}
+        question.size = preview_size_read(body)
         self.number += 1
         question.number = self.number
         return question

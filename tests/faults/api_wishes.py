@@ -11,6 +11,8 @@ from tests.faults.api_world import V1, World, public_key
 
 SUBACCOUNTS_EACH = 8
 GRANTED_LIKELY = 0.7
+SIZED_LIKELY = 0.5
+SIZES = ("qty", "quote_qty", "close_percent", "margin")
 
 
 class Wish(NamedTuple):
@@ -155,9 +157,13 @@ def deadman_set(world: World) -> Wish:
 
 
 def preview(world: World) -> Wish:
-    """Wish an order calculated."""
+    """Wish an order calculated, by its quantity or by a size in place of one."""
     wished = world.rng.choice([order_place, trade_create])
-    return Wish({"op": wished.__name__, "body": wished(world).body})
+    asked = {"op": wished.__name__, "body": wished(world).body}
+    if world.rng.random() < SIZED_LIKELY:
+        asked["body"] = {name: value for name, value in asked["body"].items() if name not in SIZES}
+        asked["size"] = world.rng.choice([{"percent": "25"}, {"percent": 100}, {"usd": "12.5"}])
+    return Wish(asked)
 
 
 def account_guards_set(world: World) -> Wish:
@@ -235,6 +241,16 @@ def request_named_show(world: World) -> Wish:
     return Wish(None, None, {"client_order_id": world.order()["name"]})
 
 
+def static_show(world: World) -> Wish:
+    """Wish a file of the page."""
+    return Wish(None, world.page_path(world.rng.choice(["icon.svg", "index.html"])), {})
+
+
+def ops_show(world: World) -> Wish:
+    """Wish to see the venue as an operator."""
+    return Wish(None, None, {}, token=world.operator())
+
+
 def in_market(world: World) -> Wish:
     """Wish to read of a market that there is, a page as it comes."""
     return Wish(None, {"market": world.market()}, {})
@@ -253,7 +269,7 @@ WISHES: dict[str, Callable[[World], Wish]] = {
         orders_cancel, positions_close_all, position_reverse, margin_change, leverage_set, margin_mode_set,
         deadman_set, account_guards_set, subaccount_open, account_transfer, verify_get, verify_post, sign_out,
         session_revoke, key_create, key_revoke, key_rotate, request_show, request_named_show, batch,
-        position_triggers_set,
+        position_triggers_set, static_show, ops_show,
     )
 }  # fmt: skip
 WISHES |= {"preview_show": preview, "account_reset": lambda _world: Wish({})}

@@ -12,6 +12,7 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from scripts.ready import EMAIL_OF_THE_LINK
 from tests.key_signer import Signer
 
 NOTIONAL = Decimal(25)
@@ -42,6 +43,7 @@ class World:
         self.subs: dict[int, int] = {}
         self.signers: dict[int, Signer] = {}
         self.venue = str(self.call("GET", "/ready")["venue"])
+        self.operator_token = ""
 
     @property
     def trader(self) -> Trader:
@@ -125,10 +127,11 @@ class World:
             self.subs[self.trader.account] = int(opened["subaccount"]["account_id"])
         return self.subs[self.trader.account]
 
-    def link(self) -> str:
-        """Return the token of a fresh link."""
+    def link(self, address: str = "") -> str:
+        """Return the token of a fresh link, to our own address if none is named."""
+        address = address or self.address
         known = set(self.mail.glob("*.json"))
-        self.session.post(f"{V1}/auth", json={"email": self.address})
+        self.session.post(f"{V1}/auth", json={"email": address})
         deadline_s = time.monotonic() + 10
         while time.monotonic() < deadline_s:
             for path in set(self.mail.glob("*.json")) - known:
@@ -136,14 +139,24 @@ class World:
                     letter = json.loads(path.read_text())
                 except ValueError:
                     continue  # being written
-                if letter["to"] == self.address:
+                if letter["to"] == address:
                     return str(letter["link"]).partition("token=")[2]
             time.sleep(0.005)
         raise AssertionError("no link came")
 
-    def signed_in(self) -> str:
+    def operator(self) -> str:
+        """Return the token of a session of whoever started the venue."""
+        self.operator_token = self.operator_token or self.signed_in(EMAIL_OF_THE_LINK)
+        return self.operator_token
+
+    def page_path(self, name: str) -> dict[str, str]:
+        """Return what the address of a file of the page is made of."""
+        tree = self.session.get("/").text.partition("/static/")[2].partition("/")[0]
+        return {"tree": tree, "path": name}
+
+    def signed_in(self, address: str = "") -> str:
         """Return the token of a session that nobody else uses."""
-        answer = self.session.post(f"{V1}/auth/verify", json={"token": self.link()}).json()
+        answer = self.session.post(f"{V1}/auth/verify", json={"token": self.link(address)}).json()
         self.session.cookies.clear()
         return str(answer["token"])
 

@@ -30,6 +30,7 @@ SENTENCE_MAX = 700
 ARGUMENTS = {
     "run": ("--feed", "no-such-recording.jsonl"),
     "account open": ("--tokens", "{tmp}/tokens"),
+    "user role": ("ada@example.org", "operator"),
     "snapshot account": ("101",),
     "snapshot triggers": ("BTC_USDC_PERP",),
     "snapshot diff": ("1", "now"),
@@ -75,6 +76,9 @@ WRONG = [
     ("derive", ("--after", "banana"), 2),
     ("upgrade", (), 2),
     ("feed go", ("now",), 2),
+    ("user role", ("nobody@example.org", "operator"), 2),
+    ("user role", ("nobody", "operator"), 2),
+    ("user role", ("nobody@example.org", "king"), 2),
     ("nonsense", (), 2),
 ]
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,17 @@ def answers(url: str, token: str) -> bool:
         return False
 
 
+def answered(url: str, token: str) -> int:
+    """Return the status of an answer, 0 without one."""
+    try:
+        get(url, token)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+    return 200
+
+
 def is_ready(ready: dict[str, Any]) -> bool:
     """Return whether the venue takes instructions."""
     try:
@@ -72,6 +84,7 @@ def test_the_link_signs_in_and_kills_are_survived(venue_process: VenueStart, tmp
     token = get(ready["sign_in_url"])["token"]
     balance = f"{ready['url']}/api/v1/account/balance"
     assert get(balance, token)["items"][0]["free"] == "5000.000000"
+    assert eventually(lambda: answered(f"{ready['url']}/api/v1/ops", token) == 200), "whoever follows it is an operator"
 
     second = subprocess.run(
         [sys.executable, "-m", "scripts.cli", "run", "--data", ready["data_dir"]],
@@ -242,3 +255,23 @@ def test_advice_is_shown_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str
         shown = capsys.readouterr().out.splitlines()
         assert shown[0].split() == ["engine", *f"ended with code {code}; again in 30.0 s".split()]
         assert shown[-1].strip() == advice
+
+
+@pytest.mark.parametrize(
+    ("environment", "link", "made"),
+    [
+        ("", "http://link", 1),
+        ("development", "http://link", 1),
+        ("development", "", 0),
+        ("production", "http://link", 0),
+    ],
+)
+def test_an_operator_is_made_in_development_alone(environment: str, link: str, made: int) -> None:
+    """The greeting says that the link signs an operator in where it does: on somebody's own machine, with a link."""
+    words = (
+        "import pathlib; from scripts import plan, ready;"
+        f" print(plan.welcome(plan.Options(pathlib.Path('x')), ready.Ready(sign_in_url={link!r}), 1.0))"
+    )
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "TIDEMARK_ENV": environment}
+    told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True, env=environ)
+    assert told.stdout.count("signs in an operator") == made

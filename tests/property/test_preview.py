@@ -6,8 +6,10 @@ venue's edges, orders of every kind with something wrong in them.
 """
 
 import json
+import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +24,7 @@ from tests.property.venues import TwinVenue
 
 OPS = ("order_place", "trade_create", "trade_close", "position_reverse", "margin_change")
 ENVELOPE = ("v", "account", "request_id", "op")
+QUANTITIES = ("qty", "quote_qty", "close_percent", "margin")
 ENTRIES = 150
 # What a calculation is not asked about: whether the request is known, its own time, how full the whole venue is, and
 # how much time passes unseen before it is sent.
@@ -36,7 +39,7 @@ def worker() -> Iterator[Worker]:
     assert running.end() == 0
 
 
-def question_of(house: House, entry: Entry) -> Question | None:
+def question_of(house: House, entry: Entry, beside: dict[str, Any] | None = None) -> Question | None:
     """Return what a gateway would ask about an entry, None when it is nothing to ask about or of a wrong shape."""
     body = entry.body
     known = "account" in house.views.get(body.get("account", 0), {}) if entry.kind == "user_instruction" else False
@@ -44,7 +47,7 @@ def question_of(house: House, entry: Entry) -> Question | None:
         return None
     fields = {name: value for name, value in body.items() if name not in ENVELOPE}
     try:
-        return house.question(body["account"], {"op": body["op"], "body": fields}, entry.ts_us)
+        return house.question(body["account"], {"op": body["op"], "body": fields} | (beside or {}), entry.ts_us)
     except (Refusal, LookupError):
         return None
 
@@ -98,3 +101,40 @@ def test_hostile_instructions_are_calculated_right(worker: Worker, seed: int) ->
         seen["estimates" if said["estimate"] else "exact"] += 1
         seen["right"] += not wrong
     assert seen["right"] >= 10
+
+
+def sized_of(house: House, entry: Entry, choice: random.Random) -> Question | None:
+    """Return the same question with a size in place of its quantity, None when there is none to ask."""
+    if entry.body.get("op") not in OPS[:2]:
+        return None
+    body = {name: value for name, value in entry.body.items() if name not in QUANTITIES}
+    size = choice.choice([{"percent": "1"}, {"percent": "37"}, {"percent": "100"}, {"usd": "0.5"}, {"usd": "4321"}])
+    return question_of(house, replace(entry, body=body), {"size": size})
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", [28, 59])
+def test_hostile_instructions_are_sized(worker: Worker, seed: int) -> None:
+    """Of a hostile history every question that states a size is answered, and what it comes to is calculated right."""
+    first = genesis_body(seed)
+    settings = {name: value for name, value in first.items() if name != "markets"}
+    twin = TwinVenue(first, START_US)
+    house = House(first["markets"], 0, START_US, **settings)
+    choice = random.Random(seed)
+    seen: Counter[str] = Counter()
+    for entry in History(seed, twin).entries(ENTRIES):
+        asked = sized_of(house, entry, choice)
+        if asked is not None:
+            said = worker.ask(asked)
+            assert "failure" not in said, (str(entry), said)
+            qty = said.pop("size", {}).get("qty")
+            if qty is not None:
+                asked.fields, asked.size = asked.fields | {"qty": qty}, None
+                assert worker.ask(asked) == said, str(entry)
+                seen["calculated"] += said["result"] == "OK"
+        twin.apply(entry.kind, entry.body, entry.ts_us, entry.session)
+        fields = [(entry.kind.encode(), json.dumps(entry.body, separators=(",", ":")).encode())]
+        if entry.kind in WITH_SESSION:
+            fields.insert(0, (b"session", entry.session.encode()))
+        house.taken(house.engine.apply_raw(fields, entry.ts_us))
+    assert seen["calculated"] >= 3

@@ -15,6 +15,7 @@ import orjson
 from engine import core
 from engine.documents import DocumentUnreadable, document_unpack, document_verify
 from engine.ingest import Machine, machine_restore
+from engine.ops import MONEY_NONE
 from engine.views import FIELDS_MOVING, text_of
 from shared.streams import Entry, EventsEntry
 from tests.faults.storm_checks import (
@@ -58,6 +59,7 @@ class Evidence(NamedTuple):
     views: Mapping[int, dict[str, str]]  # by account
     outcomes: Mapping[tuple[int, str], Any]
     markets: Mapping[str, dict[str, str]]  # the market views
+    ops: Mapping[str, str]  # what the leading engine told operators last
     archive: list[Entry]
     archive_seq: int  # the position that the archive states
     archive_fault: str  # what is wrong with its files
@@ -87,6 +89,7 @@ def checks(evidence: Evidence) -> list[str]:
         ("A", stored_check(evidence.outcomes, log, events)),
         ("V", accounts_check(evidence.views, twin.machine.states)),
         ("V", markets_check(evidence.markets, twin.machine)),
+        ("V", ops_check(evidence.ops, twin.machine)),
         ("L", [] if accepted_of(log, events) else ["no instruction was ever accepted"]),
         ("M", core.invariants(twin.machine.states)),
         ("R", [evidence.archive_fault] if evidence.archive_fault else []),
@@ -296,7 +299,20 @@ def markets_check(views: Mapping[str, dict[str, str]], machine: Machine) -> list
     return found
 
 
+def ops_check(fields: Mapping[str, str], machine: Machine) -> list[str]:
+    """Operators are told that all money adds up and, unless an event came since, how many of everything there are."""
+    total = fields.get("money_sum", "nothing")
+    found = [] if total == MONEY_NONE else [f"operators were told that all money adds up to {total}"]
+    seq, chunk = machine.header().events_last
+    if fields.get("events_last") == f"{seq}-{chunk}":
+        for name, figure in machine.watched().items():
+            if name in COUNTED and fields.get(name) != str(figure):
+                found.append(f"operators were told of {fields.get(name)} {name}, the state has {figure}")
+    return found
+
+
 SHOWN = ("account", "position:", "order:")
+COUNTED = ("accounts", "positions", "orders", "triggers")
 
 
 def archive_check(archive: list[Entry], stated_seq: int, entries: list[Entry]) -> list[str]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from engine import rows
-from gateway import candles, readiness
+from gateway import candles, day_change, equity, readiness
 from gateway import history as gateway_history
 from persister import archiver, audit, history, rebuild, trimming
 from shared import refusal
@@ -154,6 +154,9 @@ STATEMENTS: dict[str, tuple[str, tuple[Draw, ...]]] = {
         if len(filters) in (0, len(feed.filters))
     },
     candles.NEWEST_SELECT: ("fetchrow", (venue, market, one_of(0, 3, 2**52))),
+    day_change.OPEN_SELECT: ("fetchrow", (venue, market, one_of(0, 3, 2**52))),
+    equity.SPAN_SELECT: ("fetchrow", (venue, account)),
+    equity.BALANCES_SELECT: ("fetch", (venue, account, one_of(0, 2, 10**15), one_of(1, 2**62), one_of(1, 60_000_000))),
     candles.CANDLES_SELECT: ("fetch", (venue, market, one_of(1, 2, 5), small(4), one_of(2, 8), one_of(1, 3, 50))),
     gateway_history.LIQUIDATIONS_SELECT: ("fetch", (venue, market, one_of(1, 3, 2**62), small(2), one_of(1, 3, 50))),
     readiness.SNAPSHOT_SELECT: ("fetchrow", (venue,)),

@@ -324,6 +324,7 @@ class World:
             looks.views(),
             looks.outcomes(),
             {market: looks.hash_of(self.keys.view_market(market).encode()) for market in MARKETS},
+            looks.hash_of(self.keys.ops.encode()),
             *looks.archive(),
             self.crowd.answers,
             self.crowd.undecided(),
@@ -373,4 +374,4 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-ALARMS = ("checkpoint_mismatch", "history_row_rejected", "view_event_unusable")
+ALARMS = ("checkpoint_mismatch", "history_row_rejected", "money_not_conserved", "ops_failed", "view_event_unusable")

@@ -23,7 +23,17 @@ LINES: dict[str, dict[str, Any]] = {
 
 def test_every_benchmark_takes_the_same_ways_out() -> None:
     """Each has --history and --plot, and says in its help what it measures."""
-    assert set(bench.commands) == {"core", "wire", "latency", "recovery", "backtest", "snapshot", "gateway", "peers"}
+    assert set(bench.commands) == {
+        "core",
+        "wire",
+        "latency",
+        "recovery",
+        "backtest",
+        "snapshot",
+        "gateway",
+        "peers",
+        "page",
+    }
     for name, command in bench.commands.items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert {"--history", "--plot"} <= options, name

@@ -25,7 +25,7 @@ import json, os, sys, time
 count = 0
 for line in sys.stdin:
     question = json.loads(line)
-    qty = question["fields"]["qty"]
+    qty = question["fields"].get("qty")
     count += 1
     {}
     answer = {{"number": question["number"], "result": "OK", "qty": qty, "pid": os.getpid(), "count": count}}
@@ -90,6 +90,18 @@ async def test_each_gets_the_answer_to_his_own() -> None:
     assert [answer["qty"] for answer in answers] == wanted
     assert len({answer["pid"] for answer in answers}) == 1
     assert all(answer["seq"] == "7" and answer["env"] == "paper" for answer in answers)
+
+
+async def test_a_size_goes_to_the_worker_beside_the_fields() -> None:
+    """A stated size stands in the question, read into canonical text, and the fields hold no quantity."""
+    does = 'assert qty is None; qty = question["size"]["percent"]'
+    async with calculating(does) as calculator:
+        body = {"market": MARKET, "side": "buy"}
+        answer = await calculator.preview(100, {"body": body, "size": {"percent": 25}})
+        assert answer["qty"] == "25"
+        with pytest.raises(Refusal) as caught:
+            await calculator.preview(100, ASKED | {"size": {"percent": "25"}})
+    assert caught.value.code == "FIELDS_EXCLUSIVE"
 
 
 async def test_who_goes_away_leaves_no_answer_to_the_next() -> None:

@@ -315,7 +315,8 @@ async def test_a_document_that_is_kept_is_not_sent_again(tmp_path: Path, path: s
     async with House(tmp_path) as house:
         first = await house.client.get(path)
         assert first.status_code == 200
-        for known in (first.headers["etag"], f'"x", W/{first.headers["etag"]}', "*"):
+        tag = first.headers["etag"]
+        for known in (tag, f'"x", {tag}', tag.removeprefix("W/"), "*"):
             again = await house.client.get(path, headers={"If-None-Match": known})
             assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
         assert (await house.client.get(path, headers={"If-None-Match": '"x"'})).content == first.content

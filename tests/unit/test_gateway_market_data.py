@@ -1,5 +1,6 @@
 """gateway/routes/market.py, candles.py: depth, trades, funding and candles as everybody gets them."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import orjson
 import pytest
 
 from gateway import candles
-from tests.gateway_doubles import MARKET, NOW_US, VENUE
+from gateway.day_change import DayOpen, DayOpens, day_open
+from tests.gateway_doubles import MARKET, NOW_US, VENUE, eventually
 from tests.gateway_house import FakeDatabase, House
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +93,95 @@ def minute(number: int, price: str | None) -> dict[str, Any]:
     prices = dict.fromkeys(("open", "high", "low", "close"), price) if price else {}
     data = {"e": "candle", "market": MARKET, "minute_ms": number * MINUTE_MS, "quotes": 2 if price else 0} | prices
     return {"venue": VENUE, "market": MARKET, "minute_ms": number * MINUTE_MS, "seq": number, "data": data}
+
+
+async def test_the_ticker_knows_the_day(tmp_path: Path) -> None:
+    """The change is from the first stored minute of 24 hours to the mark; absent until known, looked up each minute."""
+    async with House(tmp_path) as house:
+        now_minute = NOW_US // 60_000_000
+        view_write(house, mark="110.0", fresh="1", seq="9")
+        body = (await house.client.get(f"{FEED}/ticker")).json()
+        assert not {"open_24h", "open_24h_ms", "change_24h", "source", "simulated"} & body.keys()
+        rows = house.database.history_rows("candles")
+        rows.extend([minute(now_minute - 1_441, "50.0"), minute(now_minute - 1_440, None)])
+        rows.extend([minute(now_minute - 1_000, "120.0"), minute(now_minute - 5, "90.0")])
+        again = (await house.client.get(f"{FEED}/ticker")).json()
+        assert "open_24h" not in again, "asked a moment ago"
+        house.passed_s += 61
+        asked = house.database.asked
+        for mark, change in (("110.0", "-8.33"), ("130.0", "8.33"), ("119.999", "0.00")):
+            view_write(house, mark=mark, fresh="1", seq="9")
+            body = (await house.client.get(f"{FEED}/ticker")).json()
+            opened = {"open_24h": "120.0", "open_24h_ms": (now_minute - 1_000) * MINUTE_MS, "change_24h": change}
+            assert {name: body[name] for name in opened} == opened
+        assert house.database.asked == asked + 1
+        view_write(house, fresh="0", seq="9")
+        body = (await house.client.get(f"{FEED}/ticker")).json()
+        assert "change_24h" not in body and body["open_24h"] == "120.0", "no mark, no change"
+
+
+async def test_without_postgres_the_ticker_says_what_it_knew(tmp_path: Path) -> None:
+    """A price is answered whatever becomes of history; a look that failed is made again soon."""
+    async with House(tmp_path) as house:
+        house.database.history_rows("candles").append(minute(NOW_US // 60_000_000 - 9, "100.0"))
+        view_write(house, mark="101.0", fresh="1", seq="9")
+        house.database.down = True
+        assert "open_24h" not in (await house.client.get(f"{FEED}/ticker")).json()
+        house.database.down = False
+        house.passed_s += 6
+        assert (await house.client.get(f"{FEED}/ticker")).json()["change_24h"] == "1.00"
+        house.database.down = True
+        house.passed_s += 61
+        assert (await house.client.get(f"{FEED}/ticker")).json()["change_24h"] == "1.00"
+
+
+class Hung:
+    """A Postgres that answers nothing until it is let go."""
+
+    def __init__(self) -> None:
+        """Hang from the beginning."""
+        self.asked = 0
+        self.free = asyncio.Event()
+
+    async def fetchrow(self, _query: str, *_arguments: Any) -> dict[str, Any]:
+        """Answer when let go."""
+        self.asked += 1
+        await self.free.wait()
+        return {"open": "100.0", "minute_ms": 60_000}
+
+
+async def test_a_postgres_that_hangs_holds_up_no_ticker() -> None:
+    """One look is under way, whoever asks meanwhile does not wait for it, and what it finds at last is known."""
+    database, passed_s = Hung(), [0.0]
+    opens = DayOpens(database, VENUE, lambda: NOW_US, lambda: passed_s[0])  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        for now_s in (0.0, 5.0, 70.0, 500.0):
+            passed_s[0] = now_s
+            assert await opens.look(MARKET) is None
+        assert database.asked == 1
+        database.free.set()
+        await eventually(lambda: opens.known(MARKET) is not None)
+        assert await opens.look(MARKET) == DayOpen("100.0", 60_000)
+    assert database.asked == 1, "that is new for a minute from its answer on"
+
+
+@pytest.mark.parametrize("price", ["0", "-1.5", "x", ""])
+async def test_what_is_no_price_opens_no_day(price: str) -> None:
+    """A stored minute whose price can be no price is left out; nothing is divided by it."""
+    assert day_open({"open": price, "minute_ms": 1}) is None and day_open(None) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "simulated"), [("simulated", True), ("backpack", False), ("recording:day.jsonl", False)]
+)
+async def test_the_ticker_says_where_prices_come_from(tmp_path: Path, source: str, simulated: bool) -> None:
+    """The source is told as the feed named itself; only the venue's own simulator is simulated."""
+    async with House(tmp_path) as house:
+        view_write(house, mark="1.0", source=source, seq="9")
+        body = (await house.client.get(f"{FEED}/ticker")).json()
+        assert (body["source"], body["simulated"]) == (source, simulated)
+        view_write(house, mark="1.0", source="", seq="9")
+        assert "simulated" not in (await house.client.get(f"{FEED}/ticker")).json()
 
 
 async def test_candles_join_stored_minutes_and_the_running_one(tmp_path: Path) -> None:

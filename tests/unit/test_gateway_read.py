@@ -264,7 +264,7 @@ async def test_every_answer_carries_the_security_headers(tmp_path: Path) -> None
             policy = answer.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
-            assert "http" not in policy
+            assert "http" not in policy and "*" not in policy
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["x-frame-options"] == "DENY"
             assert answer.headers["referrer-policy"] == "same-origin"
@@ -272,7 +272,6 @@ async def test_every_answer_carries_the_security_headers(tmp_path: Path) -> None
         assert answers[2].json()["code"] == "NOT_FOUND"
         assert answers[4].json()["code"] == "METHOD_NOT_ALLOWED"
         assert len(answers[4].json()["request_id"]) == 32
-        assert "<script" not in answers[0].text
         assert "//" not in answers[0].text.partition("<body>")[2]
 
 
@@ -280,7 +279,7 @@ async def test_the_verify_page_escapes_what_it_shows(tmp_path: Path) -> None:
     """A token from outside cannot become markup."""
     async with House(tmp_path) as house:
         page = await house.client.get("/api/v1/auth/verify", params={"token": '"><script>alert(1)</script>'})
-        assert "<script" not in page.text
+        assert page.text.count("<script") == 1 and "<script>" not in page.text, "but for our own"
 
 
 async def test_a_mistake_of_ours_shows_no_trace(tmp_path: Path) -> None:

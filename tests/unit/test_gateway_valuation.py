@@ -19,6 +19,7 @@ from gateway.valuation import (
     maintenance_ppm,
     money_e6,
     notional_e6,
+    percent_text,
     pnl_unrealised_e6,
     pool_of,
     position_valued,
@@ -209,3 +210,37 @@ def test_rank_is_the_fifth_that_a_score_stands_in() -> None:
 def test_money_text_of_a_negative_pool() -> None:
     """What an account has lost beyond its money is shown with its sign."""
     assert money_text(pool("-5", (crossed("M", "1", "100"), terms("90"))).equity_e6) == "-15.000000"
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (1, 3, "33.33"), (-1, 3, "-33.33"), (2, 3, "66.66"), (-2, 3, "-66.66"), (1, -3, "-33.33"), (0, 5, "0.00"),
+        (-1, 10**9, "0.00"), (10**9, 1, "100000000000.00"), (5, 100_000, "0.00"), (10, 100_000, "0.01"),
+        (-10, 100_000, "-0.01"),
+    ],
+)  # fmt: skip
+def test_percentages_are_cut_towards_nought(part: int, whole: int, text: str) -> None:
+    """Two decimals, cut and never rounded up; what is cut to nought has no sign."""
+    assert percent_text(part, whole) == text
+
+
+@given(st.integers(-(10**18), 10**18), st.integers(1, 10**15))
+def test_percentages_are_within_a_hundredth(part: int, whole: int) -> None:
+    """The text is less than a hundredth of a percent nearer to nought than the ratio."""
+    shown, exact = Fraction(percent_text(part, whole)), Fraction(part * 100, whole)
+    assert abs(shown) <= abs(exact) < abs(shown) + Fraction(1, 100)
+    assert shown * exact >= 0
+
+
+def test_pnl_in_percent_is_of_what_opening_took() -> None:
+    """Margin put in later changes nothing; a ticket has its own leverage, a position without one the market's."""
+    here = terms("61000.0", leverage=5)
+    for position, percent in (
+        (LONG, "8.33"),  # 60 ÷ 5 = 12
+        (LONG | {"margin": "50.000000"}, "8.33"),
+        (LONG | {"leverage": 20}, "33.33"),
+        (SHORT | {"leverage": 20}, "-33.33"),
+        (crossed("B", "0.00100", "60.000000"), "8.33"),
+    ):
+        assert position_valued(position, here, pool("20"))["pnl_percent"] == percent

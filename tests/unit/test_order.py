@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.order import APART, LONG, ordered, unit_of
+from tests.order import APART, LONG, TOGETHER, ordered, unit_of
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 [BLOCKS] = APART
@@ -29,6 +29,14 @@ def test_a_file_is_one_unit() -> None:
     """The tests of a file share a process and what they have built there, but for those that stand apart."""
     assert len({unit_of(nodeid) for nodeid in NODEIDS[1:3]}) == 1
     assert len({unit_of(nodeid) for nodeid in NODEIDS[3:5]}) == 2
+
+
+def test_a_folder_may_be_one_unit() -> None:
+    """The tests of the browser share one venue, whichever file they stand in, and stay beside each other."""
+    [folder] = TOGETHER
+    nodeids = [f"{folder}test_a.py::test_one", "tests/unit/test_b.py::test_two", f"{folder}test_c.py::test_three"]
+    assert {unit_of(nodeid) for nodeid in nodeids[::2]} == {folder}
+    assert ordered(nodeids) == [0, 2, 1]
 
 
 def test_named_files_exist() -> None:

@@ -18,8 +18,10 @@ THREATS = (
     "order is sent twice", "bodies too large", "slow bodies", "slow headers", "header floods", "SQL", "log lines",
     "numbers that only some reader takes", "unknown keys", "forwarded headers", "many addresses",
     "takes all connections", "floods the engine",
-    "framing", "traces in errors", "metrics tell too much", "sign-up dies halfway", "an hour ago",
-    "number is given anew", "Redis and Postgres are reached", "process is taken over", "package is exchanged",
+    "out of the pages' files", "foreign script",
+    "as its operators do", "framing", "traces in errors", "metrics tell too much",
+    "sign-up dies halfway", "an hour ago", "number is given anew",
+    "Redis and Postgres are reached", "process is taken over", "package is exchanged",
 )  # fmt: skip
 NAMED = re.compile(r"`((?:\w+/)*\w+\.py)::(\w+)`")
 
