@@ -149,7 +149,7 @@ class Pair:
         """Pass on what the server answers."""
         with contextlib.suppress(OSError):
             while data := self.server.recv(65_536):
-                if self.fault == "cut_reply":
+                if self.fault in ("cut_reply", "cut_in_batch"):
                     break
                 if self.fault == "deaf" or self.proxy.weather in ("deaf", "hole"):
                     continue

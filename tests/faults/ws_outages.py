@@ -26,6 +26,7 @@ import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from persister.history import CURSOR_READ
 from shared.stream_views import generation_of
 from shared.streams import EventsEntry, Keys, StreamsAsync, StreamsError, event_id
 from tests.faults.second_gateway import SecondGateway
@@ -200,14 +201,19 @@ class Outages:
             generation = generation_of(client.get(self.copy.keys.views_generation)).number  # type: ignore[arg-type]
             cursor: bytes = client.get(Keys(self.copy.keys.venue, generation).views_cursor) or b"0-0"  # type: ignore[assignment]
             seq, chunk = (int(part) for part in cursor.split(b"-"))
-            self.trim(client, min((seq, chunk), self.copy.place))
+            self.trim(client, min((seq, chunk), await self.stored()))
 
     async def trim_unread(self) -> None:
         """Trim what a hung gateway has not read."""
         with hung(self.pid("gateway")):
             await asyncio.sleep(1.0)
             with contextlib.closing(self.venue.redis()) as client:
-                self.trim(client, self.copy.place)
+                self.trim(client, await self.stored())
+
+    async def stored(self) -> tuple[int, int]:
+        """Return up to where history and the copy have everything: what they lack nobody may trim."""
+        rows = await asyncio.to_thread(self.venue.rows, CURSOR_READ, self.venue.keys.venue)
+        return min((rows[0]["seq"], rows[0]["chunk"]), self.copy.place)
 
     def trim(self, client: Any, place: tuple[int, int]) -> None:
         """Trim everything before a place."""
