@@ -78,9 +78,9 @@ class LiveVenue:
             try:
                 if not self.held:
                     for entry in await self.streams.read_log(self.keys, self.applied, 500, 200):
+                        await self.events_tip_read()  # before: what fails here is asked again, an answer is given once
                         events = self.engine.apply(entry.seq, entry.fields)
                         if events:
-                            await self.events_tip_read()
                             await self.publish(entry.seq, events)
                         self.applied = entry.seq
             except StreamsError:
