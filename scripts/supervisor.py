@@ -288,7 +288,7 @@ class Supervisor:
 
 def operator_make(database_url: str) -> None:
     """Make whoever follows the console's link an operator; what helps where it fails is `tidemark user role`."""
-    from scripts.users import role_try  # imported here: a start must not wait for it
+    from scripts.roles import role_try  # imported here: a start must not wait for it
 
     role_try(database_url, EMAIL_OF_THE_LINK, "operator")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ from gateway.sign_in.links import address_read
 from scripts.access import servers_reach
 from scripts.cli import data_option
 from scripts.exits import ToolStop, ending
-from shared.database import Database, DatabaseError
+from scripts.roles import VenueNone, connected, role_write
+from shared.database import Database
 
-VENUE_SELECT = "SELECT venue FROM venues WHERE live"
-ROLE_UPDATE = "UPDATE users SET role = $3 WHERE venue = $1 AND email = $2 RETURNING account_id"
 USERS_SELECT = "SELECT email, role, account_id, created_us FROM users WHERE venue = $1 ORDER BY created_us, email"
-Work = Callable[[Database, str], Awaitable[Any]]
+VENUE_NONE = "the database names no venue yet; start one with ./scripts/run"
 
 
 @click.group()
@@ -47,7 +45,10 @@ def user_role(email: str, role: str, data_dir: Path) -> None:
     if address is None:
         raise ToolStop(f"{email} is no mail address; give it as its person signs in, such as ada@example.org")
     with servers_reach(data_dir, redis=False, words="to look up its people") as reached:
-        written = role_write(reached.database_url, address, role)
+        try:
+            written = role_write(reached.database_url, address, role)
+        except VenueNone:
+            raise ToolStop(VENUE_NONE) from None
     if not written:
         hint = "`./scripts/tidemark user list` names who has"
         raise ToolStop(f"{address} has never asked for a sign-in link at this venue; {hint}")
@@ -73,7 +74,10 @@ def user_list(as_json: bool, data_dir: Path) -> None:
         return [dict(row) for row in await database.fetch(USERS_SELECT, venue)]
 
     with servers_reach(data_dir, redis=False, words="to look up its people") as reached:
-        rows = asyncio.run(connected(reached.database_url, read))
+        try:
+            rows = asyncio.run(connected(reached.database_url, read))
+        except VenueNone:
+            raise ToolStop(VENUE_NONE) from None
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -82,32 +86,3 @@ def user_list(as_json: bool, data_dir: Path) -> None:
         account = "no account yet" if row["account_id"] is None else f"account {row['account_id']}"
         click.echo(f"{row['role']:<9} {account:<15} {since:%Y-%m-%d %H:%M}Z  {row['email']}")
     click.echo(f"{len(rows)} people; who never signed in has no account.", err=True)
-
-
-def role_write(database_url: str, address: str, role: str) -> bool:
-    """Give an address a role; return whether it has ever asked for a link at the venue of this database."""
-
-    async def write(database: Database, venue: str) -> Any:
-        return await database.fetchrow(ROLE_UPDATE, venue, address, role)
-
-    return asyncio.run(connected(database_url, write)) is not None
-
-
-def role_try(database_url: str, address: str, role: str) -> bool:
-    """Give an address a role if that can be done now; return whether it was."""
-    try:
-        return role_write(database_url, address, role)
-    except (DatabaseError, ToolStop):
-        return False
-
-
-async def connected(database_url: str, work: Work) -> Any:
-    """Return what is done with the database at an address; raises ToolStop when it names no venue."""
-    database = await Database.connect(database_url)
-    try:
-        row = await database.fetchrow(VENUE_SELECT)
-        if row is None:
-            raise ToolStop("the database names no venue yet; start one with ./scripts/run")
-        return await work(database, row["venue"])
-    finally:
-        await database.close()
