@@ -20,13 +20,12 @@ from engine.decode.rows import FEED_WORDS, SEQ, rows_read
 from engine.decode.words import AHEAD
 from engine.log_reply import TICK, Filled
 from shared.archive import (
-    LISTINGS_MAX,
     ArchiveDamaged,
     Reading,
     Segment,
+    Walk,
     entry_of_line,
     segment_check,
-    segment_next,
 )
 from shared.archive_frames import Frame, frames_read
 from shared.records import COMMAND_WORDS
@@ -193,30 +192,19 @@ class ArchiveReader:
 
 def archive_pieces(folder: Path, venue: str, after_seq: int, to_seq: int | None) -> Iterator[Piece]:
     """Yield what shared.archive.archive_entries yields, in pieces; raises what it raises, where it does."""
-    seq, before, missed = after_seq, None, 0
-    while to_seq is None or seq < to_seq:
-        segment = segment_next(folder, venue, seq)
-        if segment is None:
-            return
-        if missed > LISTINGS_MAX:
-            raise ArchiveDamaged(segment.path, 0, "its name is there, the file is not")
-        begun = seq
-        try:
-            for piece in segment_pieces(segment, venue, seq):
+    walk, before = Walk(folder, venue, after_seq, to_seq), None
+    for segment in walk.segments():
+        with walk.reading():
+            for piece in segment_pieces(segment, venue, walk.seq):
                 if before is not None and piece.seq(0) != before + 1 and not follows(before, piece.entry(0)):
-                    words = f"it begins with {piece.seq(0)}, the file before ends at {seq}"
+                    words = f"it begins with {piece.seq(0)}, the file before ends at {walk.seq}"
                     raise ArchiveDamaged(segment.path, 0, words)
                 if to_seq is not None and piece.seq(-1) >= to_seq:
                     if piece.seq(0) <= to_seq:
                         yield piece.part(0, to_seq - piece.seq(0) + 1)
                     return
-                seq = before = piece.seq(-1)
+                walk.seq = before = piece.seq(-1)
                 yield piece
-        except FileNotFoundError:
-            missed += 1
-            continue  # closed under its other name meanwhile
-        if seq == begun or (segment.is_open and segment.path.exists()):
-            return
 
 
 def segment_pieces(segment: Segment, venue: str, after_seq: int) -> Iterator[Piece]:

@@ -6,6 +6,7 @@ of shared/archive_frames.py, the writer is persister/archive.py. Docs: docs/arch
 """
 
 import base64
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -306,29 +307,53 @@ def archive_entries(
     The first may lie beyond after_seq + 1 when the archive begins later: whoever needs that number checks it. What a
     living writer adds meanwhile is followed; a last frame that is not whole yet is left out.
     """
-    seq, before, missed = after_seq, None, 0
-    while to_seq is None or seq < to_seq:
-        segment = segment_next(folder, venue, seq)
-        if segment is None:
-            return
-        if missed > LISTINGS_MAX:
-            raise ArchiveDamaged(segment.path, 0, "its name is there, the file is not")
-        begun = seq
-        try:
-            for entry in segment_entries(segment, venue, seq):
+    walk, before = Walk(folder, venue, after_seq, to_seq), None
+    for segment in walk.segments():
+        with walk.reading():
+            for entry in segment_entries(segment, venue, walk.seq):
                 if before is not None and not follows(before, entry):
-                    raise ArchiveDamaged(segment.path, 0, f"it begins with {entry.seq}, the file before ends at {seq}")
+                    words = f"it begins with {entry.seq}, the file before ends at {walk.seq}"
+                    raise ArchiveDamaged(segment.path, 0, words)
                 if to_seq is not None and entry.seq > to_seq:
                     return
-                seq = before = entry.seq
+                walk.seq = before = entry.seq
                 yield entry
-                if seq == to_seq:
+                if entry.seq == to_seq:
                     return
+
+
+class Walk:
+    """The files that hold what follows a seq up to another, one by one, while a living writer renames and adds some."""
+
+    def __init__(self, folder: Path, venue: str, after_seq: int, to_seq: int | None) -> None:
+        self.folder = folder
+        self.venue = venue
+        self.seq = after_seq  # as far as has been read: whoever reads says so
+        self.to_seq = to_seq
+        self.gone = False  # the file was not there any more
+
+    def segments(self) -> Generator[Segment, None, None]:
+        """Yield each file that is to be read; raises ArchiveDamaged for one that is named and not there."""
+        missed = 0
+        while self.to_seq is None or self.seq < self.to_seq:
+            segment = segment_next(self.folder, self.venue, self.seq)
+            if segment is None:
+                return
+            if missed > LISTINGS_MAX:
+                raise ArchiveDamaged(segment.path, 0, "its name is there, the file is not")
+            begun, self.gone = self.seq, False
+            yield segment
+            missed += self.gone
+            if not self.gone and (self.seq == begun or (segment.is_open and segment.path.exists())):
+                return
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Read a file inside; one that was closed under its other name meanwhile is looked for again."""
+        try:
+            yield
         except FileNotFoundError:
-            missed += 1
-            continue  # closed under its other name meanwhile
-        if seq == begun or (segment.is_open and segment.path.exists()):
-            return
+            self.gone = True
 
 
 def segment_next(folder: Path, venue: str, after_seq: int) -> Segment | None:
