@@ -1,7 +1,9 @@
 """`tidemark user`: who has signed in, and who of them sees what operators see; nothing but Postgres is asked."""
 
 import asyncio
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from scripts.roles import VenueNone, connected, role_write
 from shared.database import Database
 
 USERS_SELECT = "SELECT email, role, account_id, created_us FROM users WHERE venue = $1 ORDER BY created_us, email"
-VENUE_NONE = "the database names no venue yet; start one with ./scripts/run"
 
 
 @click.group()
@@ -44,11 +45,8 @@ def user_role(email: str, role: str, data_dir: Path) -> None:
     address = address_read(email)
     if address is None:
         raise ToolStop(f"{email} is no mail address; give it as its person signs in, such as ada@example.org")
-    with servers_reach(data_dir, redis=False, words="to look up its people") as reached:
-        try:
-            written = role_write(reached.database_url, address, role)
-        except VenueNone:
-            raise ToolStop(VENUE_NONE) from None
+    with people_reach(data_dir) as database_url:
+        written = role_write(database_url, address, role)
     if not written:
         hint = "`./scripts/tidemark user list` names who has"
         raise ToolStop(f"{address} has never asked for a sign-in link at this venue; {hint}")
@@ -73,11 +71,8 @@ def user_list(as_json: bool, data_dir: Path) -> None:
     async def read(database: Database, venue: str) -> Any:
         return [dict(row) for row in await database.fetch(USERS_SELECT, venue)]
 
-    with servers_reach(data_dir, redis=False, words="to look up its people") as reached:
-        try:
-            rows = asyncio.run(connected(reached.database_url, read))
-        except VenueNone:
-            raise ToolStop(VENUE_NONE) from None
+    with people_reach(data_dir) as database_url:
+        rows = asyncio.run(connected(database_url, read))
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -86,3 +81,13 @@ def user_list(as_json: bool, data_dir: Path) -> None:
         account = "no account yet" if row["account_id"] is None else f"account {row['account_id']}"
         click.echo(f"{row['role']:<9} {account:<15} {since:%Y-%m-%d %H:%M}Z  {row['email']}")
     click.echo(f"{len(rows)} people; who never signed in has no account.", err=True)
+
+
+@contextlib.contextmanager
+def people_reach(data_dir: Path) -> Iterator[str]:
+    """Have the venue's database up, and yield its address; raises ToolStop, also when it names no venue."""
+    with servers_reach(data_dir, redis=False, words="to look up its people") as reached:
+        try:
+            yield reached.database_url
+        except VenueNone:
+            raise ToolStop("the database names no venue yet; start one with ./scripts/run") from None
