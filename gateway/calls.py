@@ -17,7 +17,7 @@ from gateway.desk import Desk, Gateway
 from gateway.errors import ERRORS, GatewayCode, Refusal, error_body, error_headers
 from gateway.identity import request_id_fresh, request_id_of_key, request_id_of_signature
 from gateway.instructions import ts_read
-from gateway.limits import LimitName, network_of
+from gateway.limits import APART, LimitName, network_of
 from gateway.metering import ANSWER, HTTP
 from gateway.packing import BYTES_MIN, EACH, gzip_taken, packed
 from gateway.sign_in.callers import Caller, cookie_name, request_caller, scope_needed
@@ -231,7 +231,7 @@ async def call_answer(call: Call, rule: Rule, handler: Handler) -> Response:
     client = call.request.client
     network = network_of(client.host if client else None)
     try:
-        if rule.limit != LimitName.STATIC:  # a page has many files, and none costs anything
+        if rule.limit not in APART:
             await limits.hit(LimitName.ADDRESS, network)
         if rule.signed_in:
             await call.sign_in_check()
@@ -239,8 +239,6 @@ async def call_answer(call: Call, rule: Rule, handler: Handler) -> Response:
             await call.account_take()
         else:
             headers = await limits.hit(rule.limit, network)
-        if rule.limit == LimitName.STATIC:
-            headers = {}  # nobody paces a page's files
         answer = await handler(call)
     except Refusal as refusal:
         answer = refuse(call, refusal)

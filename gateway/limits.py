@@ -23,7 +23,7 @@ class LimitName:
 
     ADDRESS = "address"  # everything from one network address
     PUBLIC = "public"
-    STATIC = "static"  # the pages' files, from one network address; alone in not counting as `address` too
+    STATIC = "static"  # the pages' files, from one network address
     TRADE = "trade"
     READ = "read"
     SIGN_IN = "sign_in"  # links asked for, per mail address
@@ -43,6 +43,8 @@ LIMITS = {
     LimitName.VERIFY: "30/minute",
     LimitName.KEYS: "60/hour",
 }
+# A page has many files, and none costs anything: they do not count as `address` too, and nobody paces them.
+APART = frozenset({LimitName.STATIC})
 
 
 class _Window(NamedTuple):
@@ -91,7 +93,7 @@ class Limits:
             self._counters[name] = Counters(int(amount) * factor, PERIODS_S[period], monotonic_s)
 
     async def hit(self, name: str, who: str) -> dict[str, str]:
-        """Count one request and return the headers that say what is left; raises Refusal(RATE_LIMITED)."""
+        """Count one request; return the headers that say what is left, if any do; raises Refusal(RATE_LIMITED)."""
         counters = self._counters[name]
         quota, window_s = counters.quota, counters.window_s
         hits, left_s = counters.hit(who)
@@ -106,7 +108,7 @@ class Limits:
             refusal = Refusal(GatewayCode.RATE_LIMITED, detail, retry_after_s=reset_s)
             refusal.headers = headers
             raise refusal
-        return headers
+        return {} if name in APART else headers
 
 
 @lru_cache(maxsize=8_192)
