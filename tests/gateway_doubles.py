@@ -10,6 +10,7 @@ import orjson
 from gateway.sign_in.secret import Secrets, secrets_of_text
 from persister.views import changes_of, outcome_replaces
 from shared.settings import Settings, settings_read
+from shared.stream_guard import Guard
 from shared.stream_keys import event_id, seq_chunk_of_event_id
 from shared.streams import Appended, AppendStatus, Entry, EventsEntry, Fields, Handover, Keys, StreamsDown
 from tests import gateway_images as images
@@ -75,14 +76,6 @@ class Log:
     info = warning = error = exception = _line
 
 
-# Operation -> the event in which it is told.
-SETTINGS = {
-    "leverage_set": "account_market_changed",
-    "margin_mode_set": "account_market_changed",
-    "account_guards_set": "account_guards_changed",
-}
-
-
 def money(account: int, free: str, **more: Any) -> dict[str, Any]:
     """Return an account_changed."""
     return {"e": "account_changed", "account": account, "free": free, "reserved": "0.000000", **more}
@@ -120,7 +113,7 @@ class EngineToy:
             # Every order that a batch cancels is unknown here.
             results = ["ORDER_UNKNOWN" if "order_id" in each else "OK" for each in command["commands"]]
             return [response | {"result": "OK", "results": [{"result": result} for result in results]}]
-        if command["op"] in SETTINGS:
+        if command["op"] in images.SETTINGS:
             return [response | {"result": "OK"}, self._setting(command)]
         if command["op"] == "subaccount_open":
             return [response | {"result": "OK"}, *self._subaccount_open(account)]
@@ -133,7 +126,7 @@ class EngineToy:
 
     def _setting(self, command: dict[str, Any]) -> dict[str, Any]:
         """Return what an account has set."""
-        kind = SETTINGS[command["op"]]
+        kind = images.SETTINGS[command["op"]]
         keys = {name: value for name, value in command.items() if name not in ("v", "request_id", "op", "account")}
         if kind == "account_market_changed":
             keys = {"market": MARKET, "leverage": 0, "mode": "isolated"} | keys
@@ -191,6 +184,7 @@ class FakeStreams:
         """Start with a founded venue."""
         self.engine = engine
         self.clock = clock
+        self.guard = Guard(clock.now_us, lambda: clock.us / 1e6)
         self.keys = Keys(VENUE)
         self.log: list[Entry] = []
         self.events: list[EventsEntry] = []
@@ -204,6 +198,7 @@ class FakeStreams:
         self.impatient = False  # reads return empty-handed at once
         self.counter = 0
         self.losses = 0
+        self.append_send: Any = lambda _keys, _fields: None  # sends nothing: `append` can be interrupted
         self.restores_count = 0
         self.venue_name: str | None = VENUE
         self.beats: dict[str, dict[str, Any]] = {}
@@ -238,6 +233,10 @@ class FakeStreams:
         """Fail while down."""
         if self.down:
             raise StreamsDown("refused")
+
+    async def guard_check(self, _keys: Keys, _deadline_s: float) -> str:
+        """Return why nothing may be appended."""
+        return self.guard.reason
 
     async def append(self, _keys: Keys, fields: Fields, _deadline_s: float, handover: Handover) -> Appended:
         """Append and, unless silent, apply at once: the answer is in the stream before the caller knows its seq."""
@@ -321,6 +320,8 @@ class FakeStreams:
         for command in commands:
             if command[0] == "GET":
                 reply: Any = self.values.get(command[1])
+            elif command[0] == "MGET":
+                reply = [self.values.get(key) for key in command[1:]]
             elif command[0] == "HGET":
                 reply = self.hashes.get(command[1], {}).get(command[2])
             elif command[0] == "HGETALL":

@@ -64,6 +64,11 @@ class FakeDatabase:
         self._check()
         if query == auth.SESSIONS_SELECT:
             return self._sessions_live(*arguments)
+        if query == auth.SESSIONS_LOOK:
+            found = [(jti, self.sessions[jti]) for jti in arguments[0] if jti in self.sessions]
+            return [row | {"jti": jti, "role": self.role_of(row)} for jti, row in found]
+        if query == keys.KEYS_LOOK:
+            return [dict(self.api_keys.rows[key_id]) for key_id in arguments[0] if key_id in self.api_keys.rows]
         if query == keys.KEYS_SELECT:
             return self.api_keys.live(*arguments)
         found = history_statements.answer(self.history_rows, query, arguments)
@@ -89,13 +94,10 @@ class FakeDatabase:
             return self.users[link["user_id"]] if link else None
         if query == links.LINK_CONSUME:
             return self._consume(*arguments)
-        if query == auth.SESSION_SELECT:
-            row = self.sessions.get(arguments[0])
-            return None if row is None else row | {"role": self.users.get(row.get("user_id"), {}).get("role")}
         if query == auth.SESSION_REVOKE:
             return self._session_revoke(*arguments)
-        if query in (keys.KEY_SELECT, keys.KEY_REVOKE):
-            return self.api_keys.fetchrow(query, arguments)
+        if query == keys.KEY_REVOKE:
+            return self.api_keys.revoke(*arguments)
         if query in (history.CURSOR_SELECT, readiness.CURSOR_SELECT):
             return {"seq": self.history_seq}
         if query == REFUSAL_SELECT:
@@ -105,6 +107,11 @@ class FakeDatabase:
             return found[0] if found else None
         assert query == readiness.SNAPSHOT_SELECT, query
         return {"age_s": 1.0}
+
+    def role_of(self, session: dict[str, Any]) -> str | None:
+        """Return the role of whoever a session is of, None when no person opened it."""
+        role: str | None = self.users.get(session.get("user_id"), {}).get("role")
+        return role
 
     def _link(self, token_hash: bytes, purpose: str, now_us: int) -> dict[str, Any] | None:
         """Return a link that still holds."""
@@ -138,11 +145,6 @@ class FakeDatabase:
         return row
 
 
-def copied(row: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a row as an answer: what happens to the table later does not change it."""
-    return None if row is None else dict(row)
-
-
 def live(row: dict[str, Any], now_us: int) -> bool:
     """Return whether a session or key is neither ended nor expired."""
     return row["revoked_us"] is None and row["expires_us"] > now_us
@@ -172,12 +174,9 @@ class KeysTable:
         rows = [row for row in self.rows.values() if row["account_id"] == account_id and live(row, now_us)]
         return sorted(rows, key=lambda row: (-row["created_us"], row["key_id"]))
 
-    def fetchrow(self, query: str, arguments: tuple[Any, ...]) -> dict[str, Any] | None:
-        """Return the row of a key, ended first where that is asked."""
-        row = self.rows.get(arguments[0])
-        if query == keys.KEY_SELECT:
-            return copied(row)
-        _key_id, _venue, account_id, now_us = arguments
+    def revoke(self, key_id: str, _venue: str, account_id: int, now_us: int) -> dict[str, Any] | None:
+        """End a live key of an account and return its row."""
+        row = self.rows.get(key_id)
         if row is None or row["account_id"] != account_id or not live(row, now_us):
             return None
         row["revoked_us"] = now_us

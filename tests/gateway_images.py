@@ -22,6 +22,13 @@ _TERMS = {
     "open_interest_max": "1000.00000",
 }
 
+# Operation -> the event in which it is told.
+SETTINGS = {
+    "leverage_set": "account_market_changed",
+    "margin_mode_set": "account_market_changed",
+    "account_guards_set": "account_guards_changed",
+}
+
 
 def market_changed(market: str, **stated: Any) -> dict[str, Any]:
     """Return a market's configuration."""

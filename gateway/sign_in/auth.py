@@ -6,7 +6,7 @@ said is believed for a while (`remembered.py`).
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jwt
@@ -27,9 +27,9 @@ VERIFIED_MAX = 4_096  # tokens whose signature need not be computed again
 LISTED_MAX = 500
 
 TRADER, OPERATOR = ROLES = ("trader", "operator")  # of people; a session that no person opened is a trader's
-SESSION_SELECT = (
-    "SELECT sessions.account_id, expires_us, revoked_us, role FROM sessions LEFT JOIN users USING (user_id)"
-    " WHERE jti = $1 AND sessions.venue = $2"
+SESSIONS_LOOK = (
+    "SELECT jti, sessions.account_id, expires_us, revoked_us, role FROM sessions LEFT JOIN users USING (user_id)"
+    " WHERE jti = ANY($1) AND sessions.venue = $2"
 )
 SESSION_REVOKE = (
     "UPDATE sessions SET revoked_us = $4"
@@ -134,7 +134,7 @@ class Sessions:
         self._database = database
         self._revocations = revocations
         self._now_us = now_us
-        self._remembered = Remembered(self._row, revocations, monotonic_s)
+        self._remembered = Remembered(self._rows, revocations, monotonic_s)
         self._verified: dict[str, Session] = {}
 
     async def check(self, token: str) -> Session:
@@ -209,6 +209,7 @@ class Sessions:
         row = await self._database.fetchrow(SESSION_REVOKE, name, self._venue, account_id, self._now_us())
         return None if row is None else int(row["expires_us"])
 
-    async def _row(self, jti: str) -> Row | None:
-        """Return what Postgres holds of a session."""
-        return await self._database.fetchrow(SESSION_SELECT, uuid.UUID(jti), self._venue)
+    async def _rows(self, jtis: Collection[str]) -> dict[str, Row]:
+        """Return what Postgres holds of some sessions."""
+        rows = await self._database.fetch(SESSIONS_LOOK, [uuid.UUID(jti) for jti in jtis], self._venue)
+        return {str(row["jti"]): row for row in rows}

@@ -8,7 +8,7 @@ Postgres is away, until it expires; one that was not is 503.
 import hashlib
 import hmac
 import secrets as chance
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from gateway.errors import GatewayCode, Refusal
@@ -32,9 +32,9 @@ _MARK_BYTES = 8
 # A key that nobody holds: its half is what a signature is compared with when the key is unknown.
 _NOBODY = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 
-KEY_SELECT = (
-    "SELECT account_id, public_key, scopes, created_us, expires_us, revoked_us FROM api_keys"
-    " WHERE key_id = $1 AND venue = $2"
+KEYS_LOOK = (
+    "SELECT key_id, account_id, public_key, scopes, created_us, expires_us, revoked_us FROM api_keys"
+    " WHERE key_id = ANY($1) AND venue = $2"
 )
 KEYS_SELECT = (
     "SELECT key_id, public_key, scopes, label, created_us, expires_us, rotated_to FROM api_keys"
@@ -99,7 +99,7 @@ class ApiKeys:
         self._database = database
         self._revocations = revocations
         self._now_us = now_us
-        self._remembered = Remembered(self._row, revocations, monotonic_s)
+        self._remembered = Remembered(self._rows, revocations, monotonic_s)
 
     async def check(self, signed: Signed | None, subject: Subject) -> KeyHeld:
         """
@@ -221,9 +221,10 @@ class ApiKeys:
         scopes = scopes_text(key.scopes)
         return (key.key_id, self._venue, account_id, key.public_key, scopes, key.label, key.created_us, key.expires_us)
 
-    async def _row(self, key_id: str) -> Row | None:
-        """Return what Postgres holds of a key."""
-        return await self._database.fetchrow(KEY_SELECT, key_id, self._venue)
+    async def _rows(self, key_ids: Collection[str]) -> dict[str, Row]:
+        """Return what Postgres holds of some keys."""
+        rows = await self._database.fetch(KEYS_LOOK, list(key_ids), self._venue)
+        return {row["key_id"]: row for row in rows}
 
 
 def _key_row(row: Row) -> KeyRow:

@@ -7,7 +7,7 @@ the two knows to have ended has ended. Should Redis not take it, the row alone s
 from accounts that it could not keep stands here for the same reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -41,11 +41,16 @@ def fenced(fences: tuple[Fence, ...], account_id: int, issued_us: int) -> bool:
     return any(account_id > fence.account_id and issued_us < fence.before_us for fence in fences)
 
 
-def marks_read(keys: Keys, name: str) -> Conversation[Marks]:
-    """Return what is written of a name, and of all."""
-    text, kept = yield from ask(["GET", keys.revoked(name)], ["GET", keys.accounts_kept])
-    ends_us = int(text) if text is not None and text.isdigit() else NEVER_US
-    return Marks(ends_us, tuple(Fence(*pair) for pair in orjson.loads(kept)) if kept else ())
+def marks_read(keys: Keys, names: Sequence[str]) -> Conversation[list[Marks]]:
+    """Return what is written of each of some names, and of all."""
+    texts, kept = yield from ask(["MGET", *(keys.revoked(name) for name in names)], ["GET", keys.accounts_kept])
+    fences = tuple(Fence(*pair) for pair in orjson.loads(kept)) if kept else ()
+    return [Marks(_moment(text), fences) for text in texts]
+
+
+def _moment(text: bytes | None) -> int:
+    """Return the moment that a mark states, NEVER_US when it states none."""
+    return int(text) if text is not None and text.isdigit() and len(text) < 19 else NEVER_US
 
 
 def mark_write(key: str, ends_us: int, keep_ms: int) -> Conversation[None]:
@@ -63,9 +68,9 @@ class Revocations:
         self._now_us = now_us
         self._log = log
 
-    async def read(self, name: str) -> Marks:
-        """Return what is known to have ended of a session or key; raises StreamsError."""
-        return await self._streams.converse(lambda _link: marks_read(self._keys, name))
+    async def read(self, names: Sequence[str]) -> list[Marks]:
+        """Return what is known to have ended of each of some sessions or keys; raises StreamsError."""
+        return await self._streams.converse(lambda _link: marks_read(self._keys, names))
 
     async def end(self, name: str, ends_us: int, expires_us: int) -> bool:
         """Mark a session or key as ended from a moment on; False when Redis does not take it."""
