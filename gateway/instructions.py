@@ -17,7 +17,17 @@ from gateway.errors import GatewayCode, Refusal
 from gateway.metering import Meters
 from gateway.tail import Cause, Tail, cause_of
 from shared.codes import ResultCode
-from shared.streams import Appended, AppendStatus, EventsEntry, Handover, Keys, StreamsAsync, StreamsError
+from shared.stream_verbs import append_outcome
+from shared.streams import (
+    Appended,
+    AppendStatus,
+    EventsEntry,
+    Fields,
+    Handover,
+    Keys,
+    StreamsAsync,
+    StreamsError,
+)
 
 CHUNKS_MAX = 64
 REQUEST_TIME_OFF_MAX_US = 4_000_000
@@ -153,6 +163,28 @@ class WaitingRoom:
         return Outcome(cause, cause.seq)
 
     async def _append(self, instruction: Instruction, deadline_s: float) -> Appended:
+        """Return what became of the append; it goes the long way where it cannot be sent at once."""
+        entry = instruction.entry()
+        sent = self._streams.append_send(self._keys, entry)
+        if sent is None:
+            return await self._append_long(entry, deadline_s)
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._monotonic_s())):
+                appended = append_outcome(await sent)
+        except OSError:  # no reply came, or not in time
+            return Appended(AppendStatus.UNKNOWN, 0)
+        return await self._refused(appended, deadline_s) if appended.status is AppendStatus.REFUSED else appended
+
+    async def _refused(self, appended: Appended, deadline_s: float) -> Appended:
+        """Return a refusal with what a look at the server says of it; the next append looks first as well."""
+        self._streams.guard.forget()
+        try:
+            reason = await self._streams.guard_check(self._keys, deadline_s)
+        except StreamsError:
+            return appended
+        return appended._replace(reason=reason or appended.reason)
+
+    async def _append_long(self, entry: Fields, deadline_s: float) -> Appended:
         """
         Return what became of the append: REFUSED when it was not sent by the deadline, for here it is called off.
 
@@ -161,8 +193,7 @@ class WaitingRoom:
         if len(self._appends) >= APPENDS_MAX:
             return Appended(AppendStatus.REFUSED, 0, "APPENDS_WAITING_MAX")
         handover = Handover()
-        append = self._streams.append(self._keys, instruction.entry(), deadline_s, handover)
-        task = asyncio.ensure_future(append)
+        task = asyncio.ensure_future(self._streams.append(self._keys, entry, deadline_s, handover))
         self._appends.add(task)
         task.add_done_callback(self._append_done)
         await asyncio.wait({task}, timeout=max(0.0, deadline_s - self._monotonic_s()))

@@ -69,6 +69,10 @@ class Guard:
     run_id_named: str = ""  # as the leader's heartbeat names it
     reason: str = ""  # why nothing may be appended, empty when it may
 
+    def forget(self) -> None:
+        """Have the next append look at the server first."""
+        self.checked_s = float("-inf")
+
 
 class Talk(NamedTuple):
     """What a conversation may look at: its client's guard and its connection."""
@@ -158,6 +162,13 @@ def json_read(text: bytes | None) -> Any:
         return (text or b"").decode("utf-8", "replace")
 
 
+def guard_holds(talk: Talk, keys: Keys) -> bool:
+    """Return whether the last look at the server still says that anything may be appended on this connection."""
+    guard, link = talk
+    due = guard.monotonic_s() - guard.checked_s >= CHECK_EVERY_S or guard.venue != keys.venue
+    return not due and not guard.reason and bool(link.run_id) and link.run_id == guard.run_id_named
+
+
 def guard_check(talk: Talk, keys: Keys, deadline_s: float = math.inf) -> Conversation[str]:
     """
     Return why nothing may be appended now, "" when it may.
@@ -166,8 +177,7 @@ def guard_check(talk: Talk, keys: Keys, deadline_s: float = math.inf) -> Convers
     stands. What is asked: the refusal, the venue's pointer, the clock, the memory, the leader's heartbeat.
     """
     guard, link = talk
-    due = guard.monotonic_s() - guard.checked_s >= CHECK_EVERY_S or guard.venue != keys.venue
-    if not due and not guard.reason and link.run_id and link.run_id == guard.run_id_named:
+    if guard_holds(talk, keys):
         return ""
     asked_us = guard.clock_us()
     replies = yield Request(

@@ -136,9 +136,7 @@ def append_guarded(
         return [Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")] * len(entries)
     if reason and (named or reason not in ENGINE_EXEMPT):
         return [Appended(AppendStatus.REFUSED, 0, reason)] * len(entries)
-    commands: list[list[bytes | str | int]] = [
-        ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)] for fields in entries
-    ]
+    commands = [append_command(keys, fields) for fields in entries]
     try:
         replies = yield from transaction(commands, deadline_s=deadline_s, guarded=True, handover=handover)
     except StreamsDown:
@@ -148,10 +146,15 @@ def append_guarded(
     outcomes = [append_outcome(reply) for reply in replies]
     if any(outcome.status is AppendStatus.REFUSED for outcome in outcomes):
         # The next append looks at everything again, the pointer first of all; so does this refusal.
-        talk.guard.checked_s = float("-inf")
+        talk.guard.forget()
         if (yield from venue_is_another(keys, deadline_s)):
             return [item._replace(reason="VENUE_CHANGED") if item.seq == 0 else item for item in outcomes]
     return outcomes
+
+
+def append_command(keys: Keys, fields: Fields) -> list[bytes | str | int]:
+    """Return the command that appends one entry to a log that is there."""
+    return ["XADD", keys.log, "NOMKSTREAM", "*", *flat(fields)]
 
 
 def append_outcome(reply: Any) -> Appended:

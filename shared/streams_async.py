@@ -16,11 +16,13 @@ import redis.asyncio
 
 from shared import stream_trimming, stream_values, stream_verbs, stream_views
 from shared.stream_client import AWAY, CONNECT_TIMEOUT_S, FAILED, OPTIONS, failed, reply_value
-from shared.stream_guard import Client, Conversation, Link, Request, ServerError, Talk, pack
+from shared.stream_guard import Client, Conversation, Link, Request, ServerError, Talk, guard_check, guard_holds, pack
 from shared.stream_keys import Appended, AppendStatus, Fields, Handover, Keys, StreamsDown, StreamsError
+from shared.stream_pipe import Pipe
+from shared.stream_verbs import append_command
 from shared.stream_wire import Wire, wire_of
 
-CONNECTIONS_MAX = 64
+CONNECTIONS_MAX = 48  # each for one verb at a time
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +52,7 @@ class StreamsAsync(Client):
         self.idle: list[tuple[Any, Link]] = []
         self.room = asyncio.Semaphore(CONNECTIONS_MAX)
         self.closed = False
+        self.piped: tuple[Pipe, Any, Link] | None = None  # for single entries: the connection and what is known of it
 
     @classmethod
     async def connect(cls, url: str, **options: Any) -> "StreamsAsync":
@@ -59,8 +62,11 @@ class StreamsAsync(Client):
         return streams
 
     async def close(self) -> None:
-        """Close the idle connections; one in use is closed when its verb ends."""
+        """Close the idle connections and that of single entries; one in use is closed when its verb ends."""
         self.closed = True
+        if self.piped is not None:
+            (_pipe, connection, _link), self.piped = self.piped, None
+            await hang_up(connection)
         while self.idle:
             connection, _link = self.idle.pop()
             await hang_up(connection)
@@ -69,6 +75,10 @@ class StreamsAsync(Client):
         self, keys: Keys, fields: Fields, deadline_s: float = math.inf, handover: Handover | None = None
     ) -> Appended:
         """Append one entry, as `stream_verbs.append`; having found no connection in time is REFUSED as well."""
+        if self.piped is not None and self.piped[0].ended:
+            (_pipe, connection, _link), self.piped = self.piped, None
+            await hang_up(connection)
+            self.lost()
         try:
             return await self.converse(
                 lambda link: stream_verbs.append(Talk(self.guard, link), keys, fields, deadline_s, handover),
@@ -76,6 +86,33 @@ class StreamsAsync(Client):
             )
         except StreamsDown:
             return Appended(AppendStatus.REFUSED, 0, "UNREACHABLE")
+
+    def append_send(self, keys: Keys, fields: Fields) -> "asyncio.Future[Any] | None":
+        """
+        Send one entry at once and return the future of the server's reply (`append_outcome` says what it means).
+
+        None, and nothing was sent, where something stands in the way: the server has to be looked at, no connection
+        is at hand, too many are unanswered. `append` is for all that. The future fails with an OSError when no reply
+        comes; it may be cancelled at any time.
+        """
+        if self.piped is None:
+            self.piped = self.pipe_take()
+            if self.piped is None:
+                return None
+        pipe, _connection, link = self.piped
+        if link.run_id != self.guard.run_id_named and not pipe.waiting:
+            pipe.end(ConnectionError("the leader names another server"))
+        if not pipe.open or not guard_holds(Talk(self.guard, link), keys):
+            return None
+        return pipe.send(pack([append_command(keys, fields)]))
+
+    def pipe_take(self) -> tuple[Pipe, Any, Link] | None:
+        """Return an idle connection whose server was looked at as one for single entries, None when none is at hand."""
+        for index, (connection, link) in enumerate(self.idle):
+            if link.run_id and link.wire is not None and not link.wire.stale:
+                del self.idle[index]
+                return Pipe(link.wire, self.timeout_s), connection, link
+        return None
 
     async def converse(self, verb: Callable[[Link], Conversation[T]], deadline_s: float = math.inf) -> T:
         """Drive one verb to its result on one connection; StreamsDown when none gets free in time."""
@@ -191,6 +228,7 @@ class StreamsAsync(Client):
         finally:
             await hang_up(connection)
 
+    guard_check = awaiting(guard_check)
     ping = awaiting(stream_verbs.ping)
     venue = awaiting(stream_verbs.venue)
     venue_set = awaiting(stream_verbs.venue_set)

@@ -11,7 +11,8 @@ from gateway.errors import Refusal
 from gateway.identity import request_id_fresh
 from gateway.instructions import Instruction, WaitingRoom
 from gateway.tail import HistoryWentBack, Tail
-from shared.streams import Appended, AppendStatus, Handover, StreamsDown, event_id
+from shared.stream_guard import ServerError
+from shared.streams import Appended, AppendStatus, Handover, StreamsDown, event_id, log_id
 from tests.gateway_doubles import MARKET, NOW_US, Clock, EngineToy, FakeStreams, Log, events_entry, eventually
 from tests.gateway_house import House
 
@@ -85,6 +86,52 @@ async def test_an_append_that_hangs_is_unknown_and_not_cancelled(tmp_path: Path)
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(house.streams.log) == count + 1
+
+
+@pytest.mark.parametrize("end", ["silence", "broken", "refused", "called away"])
+async def test_what_is_sent_at_once_is_never_sent_again(tmp_path: Path, end: str) -> None:
+    """An append without a reply is UNKNOWN; of one that was certainly refused the guard's look says why."""
+    async with House(tmp_path, TIDEMARK_RESPONSE_TIMEOUT="0.05") as house:
+        sent: list[asyncio.Future[Any]] = []
+
+        def send(_keys: Any, _fields: Any) -> "asyncio.Future[Any]":
+            sent.append(asyncio.get_running_loop().create_future())
+            return sent[-1]
+
+        house.streams.append_send = send
+        house.streams.guard.reason = "VENUE_CHANGED"
+        count = len(house.streams.log)
+        sending = asyncio.ensure_future(house.desk.room.send(instruction()))
+        await eventually(lambda: sent)
+        if end == "broken":
+            sent[0].set_exception(ConnectionError("it ended"))
+        elif end == "refused":
+            sent[0].set_result(ServerError("OOM", "no room"))
+            with pytest.raises(Refusal, match="LOG_UNAVAILABLE") as refused:
+                await sending
+            assert refused.value.detail == {"reason": "VENUE_CHANGED"}
+            assert house.streams.guard.checked_s == float("-inf")
+        elif end == "called away":
+            sending.cancel()
+        if end in ("silence", "broken"):
+            assert (await sending)[:3] == (None, 0, False)
+        assert len(sent) == 1 and len(house.streams.log) == count
+
+
+async def test_what_is_sent_at_once_is_answered(tmp_path: Path) -> None:
+    """The reply says where the entry stands, and the tail what it caused."""
+    async with House(tmp_path) as house:
+
+        def send(_keys: Any, fields: Any) -> "asyncio.Future[Any]":
+            seq = house.streams.entry_add(fields)
+            house.streams.publish(seq, house.engine.apply(seq, fields))
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(log_id(seq))
+            return future
+
+        house.streams.append_send = send
+        outcome = await house.desk.room.send(instruction())
+        assert outcome.cause is not None and outcome.cause.response["result"] == "OK"
 
 
 async def test_an_append_that_was_not_sent_in_time_never_is(tmp_path: Path) -> None:
