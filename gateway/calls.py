@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.desk import Desk, Gateway
@@ -66,6 +66,9 @@ class Call:
     async def account_take(self) -> None:
         """Take the account that the query names, the caller's without one; raises Refusal when it is not theirs."""
         own = self.caller.account_id
+        if not self.request.scope.get("query_string"):
+            self._account_id = own
+            return
         texts = self.request.query_params.getlist("account") or [str(own)]
         text = texts[0]
         if len(texts) > 1 or not (text.isascii() and text.isdigit() and len(text) < 19):
@@ -105,14 +108,17 @@ class Call:
         data = bytearray()
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
-                async for chunk in self.request.stream():
-                    data += chunk
+                more = True
+                while more:
+                    message = await self.request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refusal(GatewayCode.BODY_MALFORMED, {"reason": "the caller went away"})
+                    data += message.get("body", b"")
                     if len(data) > BODY_BYTES_MAX:
                         raise Refusal(GatewayCode.BODY_TOO_LARGE)
+                    more = message.get("more_body", False)
         except TimeoutError:
             raise Refusal(GatewayCode.BODY_TIMEOUT) from None
-        except ClientDisconnect:
-            raise Refusal(GatewayCode.BODY_MALFORMED, {"reason": "the caller went away"}) from None
         return bytes(data)
 
     def query(self, *known: str) -> dict[str, str]:
@@ -121,6 +127,8 @@ class Call:
 
         Which account a caller acts for is not among them: every private route knows it.
         """
+        if not self.request.scope.get("query_string"):
+            return {}
         taken = "account" if self._account_id is not None else None
         pairs = [pair for pair in self.request.query_params.multi_items() if pair[0] != taken]
         values = dict(pairs)
@@ -232,13 +240,13 @@ async def call_answer(call: Call, rule: Rule, handler: Handler) -> Response:
     network = network_of(client.host if client else None)
     try:
         if rule.limit not in APART:
-            await limits.hit(LimitName.ADDRESS, network)
+            limits.hit(LimitName.ADDRESS, network)
         if rule.signed_in:
             await call.sign_in_check()
-            headers = await limits.hit(rule.limit, str(call.caller.account_id))
+            headers = limits.hit(rule.limit, str(call.caller.account_id))
             await call.account_take()
         else:
-            headers = await limits.hit(rule.limit, network)
+            headers = limits.hit(rule.limit, network)
         answer = await handler(call)
     except Refusal as refusal:
         answer = refuse(call, refusal)

@@ -92,7 +92,7 @@ class Limits:
             amount, period = text.split("/")
             self._counters[name] = Counters(int(amount) * factor, PERIODS_S[period], monotonic_s)
 
-    async def hit(self, name: str, who: str) -> dict[str, str]:
+    def hit(self, name: str, who: str) -> dict[str, str]:
         """Count one request; return the headers that say what is left, if any do; raises Refusal(RATE_LIMITED)."""
         counters = self._counters[name]
         quota, window_s = counters.quota, counters.window_s

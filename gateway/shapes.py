@@ -79,6 +79,7 @@ WORDS: dict[Shape, tuple[type[IntEnum], tuple[str, ...]]] = {
     Shape.TRIGGER_BY: (TriggerBy, ("quote", "mark", "index")),
     Shape.MODE: (MarginMode, ("isolated", "cross")),
 }
+assert all(word.upper() in codes.__members__ for codes, words in WORDS.values() for word in words)
 # What a value is that null may stand for.
 NULLABLE = {
     Shape.DECIMAL_OR_NULL: Shape.DECIMAL,
@@ -230,8 +231,7 @@ def scopes_read(name: str, value: Any) -> list[str]:
 
 def word_read(name: str, shape: Shape, value: Any) -> str:
     """Return one of the words that an enumeration allows from outside."""
-    codes, words = WORDS[shape]
-    assert all(word.upper() in codes.__members__ for word in words)
+    words = WORDS[shape][1]
     if not isinstance(value, str):
         raise Refusal(ResultCode.FIELD_TYPE_INVALID.name, {"field": name, "expected": "text"})
     if value not in words:

@@ -40,7 +40,7 @@ async def sign_in_ask(call: Call) -> Response:
     if len(email) <= EMAIL_LENGTH_MAX:
         address = address_read(email)
         # An unusable address counts too: whether it was usable is nobody's business.
-        await call.gateway.limits.hit(LimitName.SIGN_IN, address or email.strip().lower())
+        call.gateway.limits.hit(LimitName.SIGN_IN, address or email.strip().lower())
         if address is not None:
             call.desk.links.ask(address)
     return json_answer(call, {"status": "ACCEPTED"}, 202)

@@ -94,7 +94,7 @@ def filter_read(call: Call, name: str, query: dict[str, str]) -> str | int:
 async def count_more(call: Call, limit: str, who: str, requests: int) -> None:
     """Count a request that costs as much as several; raises Refusal(RATE_LIMITED)."""
     for _ in range(requests):
-        await call.gateway.limits.hit(limit, who)
+        call.gateway.limits.hit(limit, who)
 
 
 def cursor_following(rows: list[Row], limit: int) -> str | None:

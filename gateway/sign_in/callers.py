@@ -43,6 +43,7 @@ TRADES = frozenset(
     }
 )
 SESSION_PATHS = ("/api/v1/auth/", "/api/v1/keys")
+SIGNING = frozenset(name.lower().encode() for name in HEADERS)  # as a request's raw headers are named
 
 
 class Caller(NamedTuple):
@@ -116,10 +117,11 @@ def cookie_name(settings: Settings) -> str:
 
 def presented_of(settings: Settings, connection: HTTPConnection) -> Token | Presented | None:
     """Return what a caller presents, None for nothing; raises Refusal when it is more than one thing."""
-    stated = connection.headers.get("authorization")
-    cookie = connection.cookies.get(cookie_name(settings))
-    values = [connection.headers.getlist(name) for name in HEADERS]
-    if any(values):
+    present = {name for name, _value in connection.headers.raw}
+    stated = connection.headers.get("authorization") if b"authorization" in present else None
+    cookie = connection.cookies.get(cookie_name(settings)) if b"cookie" in present else None
+    if not present.isdisjoint(SIGNING):
+        values = [connection.headers.getlist(name) for name in HEADERS]
         if stated is not None or cookie is not None:
             raise Refusal(GatewayCode.UNAUTHENTICATED, {"reason": "a signature and a session at once"})
         return Presented(signed_of_headers(values))

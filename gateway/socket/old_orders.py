@@ -227,7 +227,7 @@ def status_closed(order: dict[str, Any]) -> str:
 
 async def price_check(socket: Socket, body: dict[str, Any], _came_s: float) -> dict[str, Any]:
     """Return one market's prices, or those of all when none is named; everybody may ask."""
-    await socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
+    socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
     if "market" not in body:
         return {"prices": await prices_read(socket.desk)}
     name = market_of(socket, body["market"])["market"]
@@ -236,7 +236,7 @@ async def price_check(socket: Socket, body: dict[str, Any], _came_s: float) -> d
 
 async def monitoring_status(socket: Socket, _body: dict[str, Any], _came_s: float) -> dict[str, Any]:
     """Return whether prices come in and, to whoever is signed in, how much of theirs is watched."""
-    await socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
+    socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
     prices = await prices_read(socket.desk)
     fresh = [name for name, row in prices.items() if row["fresh"]]
     body: dict[str, Any] = {"isMonitoring": bool(fresh), "markets": fresh, "prices": prices, "env": ENVIRONMENT}

@@ -108,7 +108,7 @@ async def caller_counted(socket: Socket, scope: str, limit: str) -> Caller:
     caller = socket.signed_in()
     if not caller.may(scope):
         raise Refusal(GatewayCode.SCOPE_MISSING)
-    await socket.gateway.limits.hit(limit, str(caller.account_id))
+    socket.gateway.limits.hit(limit, str(caller.account_id))
     return caller
 
 

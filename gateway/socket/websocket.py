@@ -93,7 +93,7 @@ async def gone(socket: Socket) -> None:
 
 async def admit(gateway: Gateway, websocket: WebSocket, network: str) -> tuple[Desk, Caller | None]:
     """Return the desk and who opens a socket; raises Refusal when it must not be opened."""
-    await gateway.limits.hit(LimitName.ADDRESS, network)
+    gateway.limits.hit(LimitName.ADDRESS, network)
     if gateway.desk is None:
         raise Refusal(GatewayCode.UNAVAILABLE, gateway.state)
     if websocket.scope.get("query_string"):
@@ -188,7 +188,7 @@ async def take(socket: Socket, text: str) -> bool:
     try:
         raw = message_object(text)
         ident = ident_of(raw)
-        await socket.gateway.limits.hit(LimitName.ADDRESS, socket.network)
+        socket.gateway.limits.hit(LimitName.ADDRESS, socket.network)
         old = old_names.operation_of(raw) if "op" not in raw else None
         if old is not None:
             begin(socket, None, ident, old(socket, came_s))
@@ -271,7 +271,7 @@ async def auth_take(socket: Socket, asked: m.Auth) -> m.Told | None:
         socket.refuse(asked, asked.id, Refusal(GatewayCode.UNAUTHENTICATED, {"reason": "too late"}))
         socket.end(CLOSE_REVOKED, "sign in within ten seconds")
         return None
-    await socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
+    socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
     try:
         caller = await caller_of(socket.desk, asked)
         socket.desk.sockets.signed_in(socket, caller)
@@ -331,9 +331,9 @@ async def subscribe(socket: Socket, asked: m.Subscribe) -> m.Told | None:
 async def channels_asked(socket: Socket, names: list[str]) -> list[Channel]:
     """Return the channels of a message, each once, and count it against the limit; raises Refusal."""
     if socket.caller is not None:
-        await socket.gateway.limits.hit(LimitName.READ, str(socket.caller.account_id))
+        socket.gateway.limits.hit(LimitName.READ, str(socket.caller.account_id))
     else:
-        await socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
+        socket.gateway.limits.hit(LimitName.PUBLIC, socket.network)
     markets = {market["market"] for market in socket.desk.markets.all()}
     return [channel_of(name, markets) for name in dict.fromkeys(names)]
 

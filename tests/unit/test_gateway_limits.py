@@ -28,16 +28,16 @@ def test_the_limit_refuses_and_its_window_ends() -> None:
         time = Time()
         limits = Limits(1, time)
         for left in (4, 3, 2, 1, 0):
-            headers = await limits.hit(LimitName.SIGN_IN, "ada")
+            headers = limits.hit(LimitName.SIGN_IN, "ada")
             assert headers["RateLimit"].startswith(f'"sign_in";r={left};')
         assert headers["RateLimit-Policy"] == '"sign_in";q=5;w=3600'
         with pytest.raises(Refusal) as caught:
-            await limits.hit(LimitName.SIGN_IN, "ada")
+            limits.hit(LimitName.SIGN_IN, "ada")
         assert caught.value.code == "RATE_LIMITED"
         assert 3_590 <= (caught.value.retry_after_s or 0) <= 3_601
-        await limits.hit(LimitName.SIGN_IN, "bob")
+        limits.hit(LimitName.SIGN_IN, "bob")
         time.now_s += 3_601
-        await limits.hit(LimitName.SIGN_IN, "ada")
+        limits.hit(LimitName.SIGN_IN, "ada")
 
     asyncio.run(scenario())
 
@@ -47,7 +47,7 @@ def test_the_factor_multiplies() -> None:
 
     async def scenario() -> None:
         limits = Limits(1_000, Time())
-        headers = await limits.hit(LimitName.SIGN_IN, "ada")
+        headers = limits.hit(LimitName.SIGN_IN, "ada")
         assert headers["RateLimit-Policy"] == '"sign_in";q=5000;w=3600'
 
     asyncio.run(scenario())
@@ -75,11 +75,11 @@ def test_a_limit_has_counters_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Non
     async def scenario() -> None:
         limits = Limits(1, Time())
         for _ in range(5):
-            await limits.hit(LimitName.SIGN_IN, "ada")
+            limits.hit(LimitName.SIGN_IN, "ada")
         for number in range(COUNTERS_MAX + 10):
-            await limits.hit(LimitName.ADDRESS, str(number))
+            limits.hit(LimitName.ADDRESS, str(number))
         with pytest.raises(Refusal):
-            await limits.hit(LimitName.SIGN_IN, "ada")
+            limits.hit(LimitName.SIGN_IN, "ada")
 
     asyncio.run(scenario())
 

@@ -271,7 +271,7 @@ async def test_files_have_a_limit(tmp_path: Path) -> None:
     limits = house.gateway.limits
     prefix = prefix_of((await house.client.get("/")).text)
     for _ in range(1_000):
-        await limits.hit(LimitName.STATIC, "127.0.0.1")
+        limits.hit(LimitName.STATIC, "127.0.0.1")
     refused = await house.client.get(f"{prefix}/icon.svg")
     assert (refused.status_code, refused.json()["detail"]["limit"]) == (429, "static")
     assert refused.headers["ratelimit-policy"] == '"static";q=1000;w=1' and "retry-after" in refused.headers

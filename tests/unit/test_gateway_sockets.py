@@ -126,7 +126,7 @@ async def test_there_are_only_so_many_sockets(tmp_path: Path) -> None:
 class Unlimited(Limits):
     """Limits that count nothing."""
 
-    async def hit(self, name: str, who: str) -> dict[str, str]:
+    def hit(self, name: str, who: str) -> dict[str, str]:
         """Let it pass."""
         return {}
 
