@@ -3,7 +3,8 @@ How soon an engine is back: a snapshot with many positions, a long tail in a rea
 
 Question: how many seconds after its imports has a restarted engine applied the tail, how fast, and in how much memory?
 The tail is a feed of four markets with instructions among it; it was answered once before, as that of a dead leader is,
-so that its events are compared, too. `tidemark replay` then goes through the same entries.
+so that its events are compared, too. Beside every restart stands what Redis gives of the same entries to a bare socket
+that always has the next question under way. `tidemark replay` then goes through them.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 from rich.console import Console
 from rich.progress import Progress
@@ -25,9 +27,11 @@ from rich.table import Table
 
 from scripts import embedded
 from scripts.access import redis_answers
+from scripts.bench_redis import socket_open
+from scripts.bench_wire_bare import Receiver
 from shared.clock import monotonic_s
 from shared.database import Database
-from shared.stream_guard import Request
+from shared.stream_guard import Request, pack
 from shared.streams import (
     EventsEntry,
     Fields,
@@ -45,6 +49,7 @@ SEED = 20_261_122
 SESSION = b"bench"
 CHUNK = 1_000
 PATIENCE_S = 60.0
+COUNTS = (1_000, 4_000, 10_000)  # entries of one answer to the bare socket
 ENTRIES_PER_S = 300  # of log time
 MARK_EVERY = 75  # four marks a second
 MARKETS = (("BTC_USDC_PERP", 600_000, 1), ("ETH_USDC_PERP", 300_000, 2), ("SOL_USDC_PERP", 15_000, 2),
@@ -150,14 +155,30 @@ def snapshot_write(venue: Any, folder: Path, streams: Streams, keys: Keys) -> in
     return int(seq)
 
 
-def tail_write(streams: Streams, keys: Keys, tail: Tail, entries: int, advance: Callable[[int], None]) -> None:
-    """Append the tail to the log."""
+def tail_write(streams: Streams, keys: Keys, tail: Tail, entries: int, advance: Callable[[int], None]) -> np.ndarray:
+    """Append the tail to the log; return where each entry begins in an answer that had them all, and the end."""
+    places = [0]
     for at in range(0, entries, CHUNK):
         count = min(CHUNK, entries - at)
         rows = [[part for pair in tail.entry() for part in pair] for _ in range(count)]
         replies = streams.exchange(Request([["XADD", keys.log, "*", *row] for row in rows], writes=True))
         assert all(isinstance(reply, bytes) for reply in replies), "Redis refused an entry"
+        for reply, row in zip(replies, rows, strict=True):
+            places.append(places[-1] + len(pack([[reply]])) + len(pack([row])))
         advance(count)
+    return np.array(places)
+
+
+def bare_receive(url: str, key: str, seq: int, places: np.ndarray) -> float:
+    """Return the entries a second that a bare socket receives of the tail, whatever it asks for at once."""
+    best, last_seq = 0.0, seq + len(places) - 1
+    for count in COUNTS:
+        receiver = Receiver(socket_open(url), key, places, count, ahead=True, first_seq=seq)
+        began_s = monotonic_s()
+        receiver.receive(seq, last_seq)
+        best = max(best, (last_seq - seq) / (monotonic_s() - began_s))
+        receiver.connection.close()
+    return best
 
 
 def environment() -> dict[str, str]:
@@ -239,11 +260,12 @@ def measure(
         seq = snapshot_write(venue, folder, streams, keys)
         task = progress.add_task("tail", total=entries)
         tail = Tail(venue.ts_us, venue.update_id, venue.request, per_mille)
-        tail_write(streams, keys, tail, entries, lambda count: progress.advance(task, count))
+        places = tail_write(streams, keys, tail, entries, lambda count: progress.advance(task, count))
         del venue
         task = progress.add_task("restarts", total=repeats + 1)
-        runs = []
+        runs, bare = [], []
         for _ in range(repeats + 1):
+            bare.append(bare_receive(url, keys.log, seq, places))
             runs.append(restart(folder, seq))
             progress.advance(task)
         task = progress.add_task("replay", total=2)
@@ -255,6 +277,7 @@ def measure(
     assert all(run["applied"] >= entries for run in runs), "an engine stopped before the end"
     figures = {
         **figures, "entries": entries, "positions": positions, "per_mille": per_mille,
+        "bare_entries_per_s": round(max(bare)),
         "replay_entries_per_s": whole["entries_per_s"], "replay_rss_mib": whole["rss_mib"],
         "replay_tenth_rss_mib": part["rss_mib"], "state_hash": whole["state_hash"],
     }  # fmt: skip
@@ -269,7 +292,9 @@ def table_of(figures: dict[str, Any]) -> Table:
     table.add_row("tail applied, s after imports", f"{figures['tip_s']:.2f}")
     table.add_row("processor time until then, s", f"{figures['processor_s']:.2f}")
     table.add_row("leading, s after imports", f"{figures['leading_s']:.2f}")
+    table.add_row("ready to read, s after imports", f"{figures['ready_s']:.2f}")
     table.add_row("entries a second, read to applied", f"{figures['entries_per_s']:,}")
+    table.add_row("a bare socket receives of them, a second", f"{figures['bare_entries_per_s']:,}")
     table.add_row("most memory of the engine, MiB", f"{figures['rss_mib']:,}")
     table.add_row("replay, entries a second", f"{figures['replay_entries_per_s']:,}")
     memory = f"{figures['replay_tenth_rss_mib']:,} after a tenth, {figures['replay_rss_mib']:,} at the end"
@@ -318,7 +343,7 @@ def main() -> int:
     if code != 0 or runner is None or "leader_promoted" not in facts.times:
         print("\n".join(facts.words))
         return code or 1
-    restored_s, tip_s = facts.times["snapshot_loaded"], runner.tip_first_s
+    restored_s, ready_s, tip_s = facts.times["snapshot_loaded"], facts.times["redis_connected"], runner.tip_first_s
     applied = runner.parts.machine.seq - runner.parts.memories[0].seq
     told = {
         "imports_s": imported_s - began_s,
@@ -326,7 +351,8 @@ def main() -> int:
         "tip_s": tip_s - imported_s,
         "processor_s": facts.processor_s - processor_s,
         "leading_s": facts.times["leader_promoted"] - imported_s,
-        "entries_per_s": round(applied / (tip_s - restored_s)),
+        "ready_s": ready_s - imported_s,
+        "entries_per_s": round(applied / (tip_s - ready_s)),
         "applied": applied,
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

@@ -5,6 +5,7 @@ How long an answer is, is known beforehand, so that nothing is parsed.
 """
 
 import itertools
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def ceiling_measure(task: Task) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for ahead in (False, True):
         for count in COUNTS:
-            loop = Receiver(task, key, places, count, ahead)
+            loop = Receiver(socket_open(task.url), key, places, count, ahead, task.first_seq)
             loop.receive(task.first_seq, task.warm_seq)
             taken: dict[str, Any] = {}
             with span.taken(taken):
@@ -43,10 +44,12 @@ def ceiling_measure(task: Task) -> dict[str, Any]:
 class Receiver:
     """Asks for the log and counts what comes; how many bytes that must be is known beforehand."""
 
-    def __init__(self, task: Task, key: str, places: np.ndarray, count: int, ahead: bool) -> None:
-        self.connection = socket_open(task.url)
+    def __init__(
+        self, connection: socket.socket, key: str, places: np.ndarray, count: int, ahead: bool, first_seq: int
+    ) -> None:
+        self.connection = connection
         self.key, self.places, self.count, self.ahead = key, places, count, ahead
-        self.first_seq = task.first_seq
+        self.first_seq = first_seq  # the entries behind it begin at `places`
         self.room = memoryview(bytearray(ROOM_BYTES))
 
     def ask(self, after_seq: int, last_seq: int) -> int:
