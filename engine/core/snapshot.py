@@ -6,14 +6,13 @@ all second words, …) so that they compress. Compression and transport are the 
 """
 
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from engine.core.kernel import entry
-from engine.core.past_cache import LINE_BYTES, copier
+from engine.core.past_cache import LINE_BYTES, runs_copy, runs_of
 from engine.core.rebuild import rebuild
 from engine.core.schema import STORED_HEADER, STORED_IDS, STORED_RECORD
 from engine.core.state import STATE, allocate
@@ -26,7 +25,7 @@ FORMAT_VERSION = 1
 TABLES = STORED_HEADER + STORED_RECORD
 PREAMBLE_WORDS = 16
 COPY_THREADS = 2  # beside the hot thread; one core alone fills half of what the memory can carry
-COPY_PART_BYTES = 2 * 2**20
+COPY_TOGETHER_BYTES = 2 * 2**20  # from which on it pays to wake them
 SHUFFLE_ROWS = 512
 REQUESTS_HOLES_MAX = 8  # with fewer remembered than one in so many rows, they are gathered instead of copied with holes
 
@@ -120,7 +119,7 @@ def snapshot_ready(states: np.ndarray, buffer: memoryview) -> int:
     """Return how many bytes a copy would take now; what it runs is loaded or compiled before it is in a hurry."""
     peaks_write(states)
     target = np.frombuffer(buffer, np.int64, PREAMBLE_WORDS)
-    copier(target)(target, np.zeros(PREAMBLE_WORDS, np.int64))
+    _copy_together([(target, np.zeros(PREAMBLE_WORDS, np.int64))])
     return snapshot_size(states)
 
 
@@ -129,37 +128,30 @@ def snapshot_copy(states: np.ndarray, buffer: memoryview) -> int:
     peaks_write(states)
     target = np.frombuffer(buffer, np.int64, len(buffer) // 8)
     at = PREAMBLE_WORDS
-    part_words = COPY_PART_BYTES // 8
-    parts = []
+    copies = []
     for index, name in enumerate(TABLES):
         rows = _rows(states, name)
         target[index] = len(rows)
         source = rows.view(np.int64).reshape(-1)
-        for first in range(0, len(source), part_words):
-            part = source[first : first + part_words]
-            parts.append((target[at + first : at + first + len(part)], part))
+        copies.append((target[at : at + len(source)], source))
         at += _lines(rows.nbytes) // 8
-    copy = copier(target)
-    if at <= part_words:
-        for part in parts:
-            copy(*part)
-    else:
-        _copy_together(parts, copy)
+    _copy_together(copies)
     return 8 * at
 
 
-def _copy_together(parts: list[tuple[np.ndarray, np.ndarray]], copy: Callable[..., None]) -> None:
-    """Copy all parts, in this thread and in the two beside it; the copies let go of the interpreter meanwhile."""
-    left = iter(parts)  # advancing a list's iterator is one step of the interpreter: no part is taken twice
-
-    def work() -> None:
-        for part in left:
-            copy(*part)
-
-    helpers = [_COPIERS.submit(work) for _ in range(COPY_THREADS)]
-    work()
+def _copy_together(copies: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Copy words (target, source), in this thread and in the two beside it; one that is late is not waited for."""
+    runs, taken = runs_of(copies), np.zeros(1, np.int64)
+    if runs is None:
+        for target, source in copies:
+            np.copyto(target, source)
+        return
+    count = COPY_THREADS if 8 * runs[:, 2].sum() > COPY_TOGETHER_BYTES else 0
+    helpers = [_COPIERS.submit(runs_copy, runs, taken) for _ in range(count)]
+    runs_copy(runs, taken)
     for helper in helpers:
-        helper.result()
+        if not helper.cancel():
+            helper.result()
 
 
 def _tables_of_copy(buffer: memoryview) -> dict[str, np.ndarray]:
