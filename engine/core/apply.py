@@ -26,7 +26,7 @@ from engine.core import (
     validate_owners,
     validate_trades,
 )
-from engine.core.kernel import JIT, entry, kernel
+from engine.core.kernel import JIT, entry_beside, kernel
 from engine.core.limits import AHEAD, EVENTS_CHUNK
 from shared.codes import ACCOUNT_INSURANCE, BatchStatus, EntryKind, Op, ResultCode
 from shared.records import TEXT_WORDS
@@ -40,7 +40,7 @@ STAGE_COMMAND = 2
 STAGE_SETTLE = 3
 
 
-@entry
+@entry_beside
 def batch_apply(states, records, words, parts, part_words, configs, config_words, first, count):
     """
     Apply commands first … first + count − 1 and return (applied, events, BatchStatus).

@@ -36,7 +36,9 @@ def test_every_word_is_copied_and_no_other(count: int, offset: int) -> None:
 @COMPILED
 def test_threads_share_one_copy() -> None:
     """Whoever helps, every part of every run is copied once all have come back; empty ones are no hindrance."""
-    sources = [np.arange(count, dtype=np.int64) + count for count in (0, 5, 7 * PART_WORDS, 0, 0, 2 * PART_WORDS + 1, 0)]
+    sources = [
+        np.arange(count, dtype=np.int64) + count for count in (0, 5, 7 * PART_WORDS, 0, 0, 2 * PART_WORDS + 1, 0)
+    ]
     targets = [lines(len(source)) for source in sources]
     runs, taken = runs_of(list(zip(targets, sources, strict=True))), np.zeros(1, np.int64)
     assert runs is not None
