@@ -20,12 +20,18 @@ LEVELS = 14  # of a bucket's treap that are looked at
 @kernel
 def look_ahead(state, records, first, count):
     """Touch what records first … first + count − 1 will need, one kind of memory after another; count <= AHEAD."""
-    seen = int64(0)
+    seen, instructions = int64(0), int64(0)
     for index in range(count):
         state.seen_nodes[index] = NODE_NONE
         record = records[first + index]
         if record.kind == EntryKind.USER_INSTRUCTION:
+            instructions += 1
             seen ^= slots_seen(state, record, index)
+        else:
+            seen ^= record.bid_e12 ^ record.event_us
+    if instructions == 0:
+        state.seen = seen
+        return
     for index in range(count):
         record = records[first + index]
         if record.kind == EntryKind.USER_INSTRUCTION:

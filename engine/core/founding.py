@@ -4,7 +4,7 @@ from numpy import int64
 
 from engine.core import commands, events_venue, ladder, ledger, positions, trailing, validate_markets
 from engine.core.kernel import kernel
-from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, ROW_NONE
+from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, PRICE_WINDOW_TICKS, ROW_NONE
 from engine.core.schema import LAG_NONE
 from shared.codes import (
     ACCOUNT_EXTERNAL,
@@ -98,4 +98,5 @@ def ladders_clear(state, market_row):
     """Make a market's ladders empty ones; also on restore."""
     for number in range(LADDERS_COUNT):
         ladder.ladder_clear(state.ladders[market_row * LADDERS_COUNT + number], state.index_seed)
+        state.market_links[market_row].bests[number] = PRICE_WINDOW_TICKS
     trailing.trailing_clear(state, market_row)

@@ -20,14 +20,15 @@ MARKET_NONE = -1
 @kernel
 def market_find(state, name):
     """Return the row of the market with this name (words), or MARKET_NONE."""
+    found = int64(MARKET_NONE)
+    # To its end, without a branch: which market an entry is of cannot be guessed.
     for market_row in range(state.venue.markets_count):
         own = state.markets[market_row].config.market
-        same = True
+        other = int64(0)
         for word in range(NAME_WORDS):
-            same = same and own[word] == name[word]
-        if same:
-            return int64(market_row)
-    return int64(MARKET_NONE)
+            other |= own[word] ^ name[word]
+        found = int64(market_row) if other == 0 else found
+    return found
 
 
 @kernel
@@ -61,6 +62,7 @@ def feed_status_apply(state, command):
     if not same_source:
         for minute in range(limits.LAG_MINUTES):
             header.lag_us[minute] = LAG_NONE
+        state.lag_least_minute = 0
     header.feed_status = command.status
     header.feed_term += 1
     header.feed_price_age_max_ms = command.price_age_max_ms
@@ -151,18 +153,26 @@ def lag_note(state, lag_us):
     """
     header = state.header
     minute = header.log_time_us // limits.MINUTE_US
+    if minute != state.lag_least_minute:
+        lag_minute_begin(state, minute)
+    bucket = minute % limits.LAG_MINUTES
+    header.lag_us[bucket] = min(header.lag_us[bucket], lag_us)
+    state.lag_least_us = min(state.lag_least_us, lag_us)
+    return lag_us - state.lag_least_us > limits.QUOTE_LATE_US
+
+
+@kernel
+def lag_minute_begin(state, minute):
+    """Forget the lags that are ten minutes old, and find the smallest of the others."""
+    header = state.header
     steps = min(minute - header.lag_minute, int64(limits.LAG_MINUTES))
     for step in range(steps):
         header.lag_us[(minute - step) % limits.LAG_MINUTES] = LAG_NONE
     header.lag_minute = minute
-    bucket = minute % limits.LAG_MINUTES
-    header.lag_us[bucket] = min(header.lag_us[bucket], lag_us)
-    if lag_us - header.lag_us[bucket] > limits.QUOTE_LATE_US:
-        return True
-    smallest = header.lag_us[0]
-    for index in range(1, limits.LAG_MINUTES):
-        smallest = min(smallest, header.lag_us[index])
-    return lag_us - smallest > limits.QUOTE_LATE_US
+    state.lag_least_us = LAG_NONE
+    for index in range(limits.LAG_MINUTES):
+        state.lag_least_us = min(state.lag_least_us, header.lag_us[index])
+    state.lag_least_minute = minute
 
 
 @kernel

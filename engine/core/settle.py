@@ -61,7 +61,9 @@ def market_take(state):
 
 @kernel
 def anything_fires(state, market_row):
-    """Return whether anything waits for the market as it stands; the whole cost of a quiet tick."""
+    """Return whether anything waits for the market as it stands."""
+    if triggers.ladders_quiet(state, market_row):
+        return trailing.trailing_fires(state, market_row) or delayed_due(state, market_row) != ROW_NONE
     return (
         dormant_fires(state, market_row)
         or calls_fire(state, market_row)

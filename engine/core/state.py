@@ -79,6 +79,7 @@ MARKET_LINK = np.dtype(
         ("delayed_first", np.int64),  # its delayed orders by id
         ("delayed_last", np.int64),
         ("quoted", np.int64),  # 1 in an entry that accepted a quote
+        ("bests", np.int64, (limits.LADDERS_COUNT,)),  # best_place of each of its ladders, side by side
     ]
 )
 # One treap node; the priority that balances it is a hash of its own number.
@@ -331,6 +332,8 @@ STATE = np.dtype(
         ("stale_count", np.int64),
         ("evaluations", np.int64),  # of accounts by their bands: counted for tests and measurements
         ("insurance_told_e6", np.int64),
+        ("lag_least_us", np.int64),  # of header.lag_us, as of this minute of log time; minute 0: unknown
+        ("lag_least_minute", np.int64),
         ("pool", POOL),
         ("adl", ADL),
         ("plan", PLAN),

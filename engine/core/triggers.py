@@ -43,8 +43,46 @@ def ladder_fires(state, market_row, number):
     price_ticks = ladder_price_ticks(state.markets[market_row], number)
     if price_ticks <= 0:
         return False
+    return state.market_links[market_row].bests[number] <= ladder.ladder_place(price_ticks, number % 2 == 0)
+
+
+@kernel
+def ladders_quiet(state, market_row):
+    """
+    Return whether nothing fires in any ladder of a market.
+
+    All are asked without a branch: that is the whole cost of a quiet tick. While a price is missing the answer may be
+    False though nothing fires.
+    """
+    market = state.markets[market_row]
+    bests = state.market_links[market_row].bests
+    bid, ask, mark, index = market.bid_ticks, market.ask_ticks, market.mark_ticks, market.index_ticks
+    bid_below, ask_below = ladder.ladder_place(bid, True), ladder.ladder_place(ask, True)
+    mark_below, index_below = ladder.ladder_place(mark, True), ladder.ladder_place(index, True)
+    fires = (bests[REST_BUY] <= ask_below) | (bests[REST_SELL] <= bid)
+    fires |= (bests[QUOTE_SELL] <= bid_below) | (bests[QUOTE_SELL + 1] <= bid)
+    fires |= (bests[QUOTE_BUY] <= ask_below) | (bests[QUOTE_BUY + 1] <= ask)
+    fires |= (bests[MARK] <= mark_below) | (bests[MARK + 1] <= mark)
+    fires |= (bests[INDEX] <= index_below) | (bests[INDEX + 1] <= index)
+    for number in range(THRESHOLD, LADDERS_COUNT, 2):
+        fires |= (bests[number] <= mark_below) | (bests[number + 1] <= mark)
+    return not fires
+
+
+@kernel
+def node_push(state, market_row, number, node, place, tie):
+    """Let a node wait at a place of a market's ladder."""
     row = state.ladders[market_row * LADDERS_COUNT + number]
-    return row.best_place <= ladder.ladder_place(price_ticks, number % 2 == 0)
+    ladder.ladder_insert(row, state.nodes, node, place, tie)
+    state.market_links[market_row].bests[number] = row.best_place
+
+
+@kernel
+def node_drop(state, market_row, number, node):
+    """Take a node out of the ladder of a market in which it waits."""
+    row = state.ladders[market_row * LADDERS_COUNT + number]
+    ladder.ladder_remove(row, state.nodes, node)
+    state.market_links[market_row].bests[number] = row.best_place
 
 
 @kernel
@@ -108,16 +146,14 @@ def order_push(state, order_row):
     resting = order.status == OrderStatus.RESTING
     tie = order.priority if resting else order.order_id
     place = ladder.ladder_place(order_wait_ticks(order), number % 2 == 0)
-    row = state.ladders[(int64(order.market_id) - 1) * LADDERS_COUNT + number]
-    ladder.ladder_insert(row, state.nodes, int64(order_row), place, tie)
+    node_push(state, int64(order.market_id) - 1, number, int64(order_row), place, tie)
 
 
 @kernel
 def order_drop(state, order_row):
     """Take a live order out of its ladder."""
     order = state.orders[order_row]
-    row = state.ladders[(int64(order.market_id) - 1) * LADDERS_COUNT + order_ladder(order)]
-    ladder.ladder_remove(row, state.nodes, int64(order_row))
+    node_drop(state, int64(order.market_id) - 1, order_ladder(order), int64(order_row))
 
 
 @kernel
@@ -133,9 +169,15 @@ def call_node(position_row):
 
 
 @kernel
-def position_ladder(state, position_row, number):
-    """Return a ladder of a position's market."""
-    return state.ladders[(int64(state.positions[position_row].market_id) - 1) * LADDERS_COUNT + number]
+def position_push(state, position_row, number, node, place, tie):
+    """Let a node of a position wait at a place of a ladder of its market."""
+    node_push(state, int64(state.positions[position_row].market_id) - 1, number, node, place, tie)
+
+
+@kernel
+def position_drop(state, position_row, number, node):
+    """Take a node of a position out of the ladder in which it waits."""
+    node_drop(state, int64(state.positions[position_row].market_id) - 1, number, node)
 
 
 @kernel
@@ -147,16 +189,15 @@ def threshold_push(state, position_row):
     short = int64(position.lots < 0)
     threshold = margin.threshold_ticks(state, position_row)
     if threshold != 0:
-        row = position_ladder(state, position_row, THRESHOLD + short)
         place = ladder.ladder_place(threshold, short == 0)
-        ladder.ladder_insert(row, state.nodes, position_node(position_row), place, position.position_id)
+        node = position_node(position_row)
+        position_push(state, position_row, THRESHOLD + short, node, place, position.position_id)
     if position.called != 0:
         return
     threshold = margin.call_threshold_ticks(state, position_row)
     if threshold != 0:
-        row = position_ladder(state, position_row, CALL + short)
         place = ladder.ladder_place(threshold, short == 0)
-        ladder.ladder_insert(row, state.nodes, call_node(position_row), place, position.position_id)
+        position_push(state, position_row, CALL + short, call_node(position_row), place, position.position_id)
         state.position_links[position_row].call = 1
 
 
@@ -178,8 +219,7 @@ def threshold_lift(state, position_row):
     if position.account_id < ACCOUNT_FIRST or position.cross != 0:
         return
     if margin.threshold_ticks(state, position_row) != 0:
-        row = position_ladder(state, position_row, THRESHOLD + int64(position.lots < 0))
-        ladder.ladder_remove(row, state.nodes, position_node(position_row))
+        position_drop(state, position_row, THRESHOLD + int64(position.lots < 0), position_node(position_row))
     call_drop(state, position_row)
 
 
@@ -193,7 +233,7 @@ def call_drop(state, position_row):
     number = int64(BAND + 1)
     if position.cross == 0:
         number = CALL + int64(position.lots < 0)
-    ladder.ladder_remove(position_ladder(state, position_row, number), state.nodes, call_node(position_row))
+    position_drop(state, position_row, number, call_node(position_row))
     link.call = 0
 
 
@@ -202,8 +242,7 @@ def band_drop(state, position_row):
     """Take a cross position's band and margin call out of where they wait, if they do."""
     link = state.position_links[position_row]
     if link.band != 0:
-        row = position_ladder(state, position_row, int64(link.band))
-        ladder.ladder_remove(row, state.nodes, position_node(position_row))
+        position_drop(state, position_row, int64(link.band), position_node(position_row))
         link.band = 0
     call_drop(state, position_row)
 
@@ -211,36 +250,32 @@ def band_drop(state, position_row):
 @kernel
 def band_push(state, position_row, number, place, tie):
     """Let a cross position wait at a place of a ladder of bands; it waits nowhere yet."""
-    row = position_ladder(state, position_row, number)
-    ladder.ladder_insert(row, state.nodes, position_node(position_row), place, tie)
+    position_push(state, position_row, number, position_node(position_row), place, tie)
     state.position_links[position_row].band = number
 
 
 @kernel
 def call_due_push(state, position_row, account_id):
     """Let a cross position say that its account may be due a margin call."""
-    row = position_ladder(state, position_row, int64(BAND + 1))
-    ladder.ladder_insert(row, state.nodes, call_node(position_row), int64(DUE_PLACE), account_id)
+    position_push(state, position_row, int64(BAND + 1), call_node(position_row), int64(DUE_PLACE), account_id)
     state.position_links[position_row].call = 1
 
 
 @kernel
 def due_node(state, market_row, number):
     """Return the node of the lowest account that stands at place 0 of a ladder of bands, or NODE_NONE."""
-    row = state.ladders[market_row * LADDERS_COUNT + number]
-    return row.best_node if row.best_place == DUE_PLACE else int64(ladder.NODE_NONE)
+    if state.market_links[market_row].bests[number] != DUE_PLACE:
+        return int64(ladder.NODE_NONE)
+    return state.ladders[market_row * LADDERS_COUNT + number].best_node
 
 
 @kernel
 def band_left(state, market_row, number):
     """Return the node of a band that the mark has left, or NODE_NONE."""
+    if not ladder_fires(state, market_row, number):
+        return int64(ladder.NODE_NONE)
     row = state.ladders[market_row * LADDERS_COUNT + number]
-    mark_ticks = state.markets[market_row].mark_ticks
-    if mark_ticks <= 0:
-        return int64(ladder.NODE_NONE)
-    place = ladder.ladder_place(mark_ticks, number == BAND)
-    if row.best_place > place:
-        return int64(ladder.NODE_NONE)
+    place = ladder.ladder_place(state.markets[market_row].mark_ticks, number == BAND)
     node = ladder.ladder_seek(row, state.nodes, int64(DUE_PLACE + 1))
     if node != ladder.NODE_NONE and state.nodes[node].place > place:
         node = int64(ladder.NODE_NONE)
