@@ -40,7 +40,7 @@ CLIENTS = {
     },
     "asyncpg": {"shared/database.py"},
 }
-INTRINSICS = {"engine/core/past_cache.py", "engine/decode/words.py", "engine/encode/memory.py"}
+INTRINSICS = {"engine/core/fetch.py", "engine/core/past_cache.py", "engine/decode/words.py", "engine/encode/memory.py"}
 ENVIRONMENT_READERS = {"shared/settings.py", "engine/core/kernel.py"}  # the second: where compiled code is kept
 CLOCK_READER = "shared/clock.py"
 CLOCK_NAMES = {

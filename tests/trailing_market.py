@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.core import kernel, ladder, trailing, triggers
+from engine.core import founding, kernel, trailing, triggers
 from engine.core.limits import LADDERS_COUNT
 from engine.core.state import allocate
 from shared.codes import OrderKind, OrderStatus
@@ -14,9 +14,7 @@ def market_begin(states, market_row):
     state = states[0]
     state.venue.markets_count = market_row + 1
     for row in range(market_row + 1):
-        trailing.trailing_clear(state, np.int64(row))
-        for number in range(LADDERS_COUNT):
-            ladder.ladder_clear(state.ladders[row * LADDERS_COUNT + number], state.index_seed)
+        founding.ladders_clear(state, np.int64(row))
 
 
 @kernel.entry

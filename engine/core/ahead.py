@@ -1,63 +1,63 @@
 """
-Read together what the next instructions will ask for one by one, so that slow memory is waited for once, not each time.
+Ask together for what the next instructions will need one by one, so that slow memory is waited for once, not each time.
 
-Nothing is decided or changed here: what was read is mixed into `seen`, which nobody asks for, and any input will do.
+Nothing is decided or changed here, and any input will do. What is asked for in one round is looked at in the next.
 """
 
 from numpy import int64
 
 from engine.core import ladder, orders, prices, tables, triggers
+from engine.core.fetch import fetch, fetch_head
 from engine.core.integers import E12
 from engine.core.kernel import kernel
 from engine.core.ladder import NODE_NONE
 from engine.core.limits import BUCKET_SHIFT, LADDERS_COUNT, PRICE_TICKS_MAX, ROW_NONE
-from shared.codes import ACCOUNT_FIRST, EntryKind, Side
+from shared.codes import ACCOUNT_FIRST, EntryKind, Op, OrderKind, Side
 
 UNITS_MAX = 4_000_000  # of a price whose place is looked at
 LEVELS = 14  # of a bucket's treap that are looked at
+TIE_LAST = 2**62  # of an order that is not there yet: behind all others of its price
 
 
 @kernel
 def look_ahead(state, records, first, count):
-    """Touch what records first … first + count − 1 will need, one kind of memory after another; count <= AHEAD."""
-    seen, instructions = int64(0), int64(0)
-    for index in range(count):
-        state.seen_nodes[index] = NODE_NONE
-        record = records[first + index]
-        if record.kind == EntryKind.USER_INSTRUCTION:
-            instructions += 1
-            seen ^= slots_seen(state, record, index)
-        else:
-            seen ^= record.bid_e12 ^ record.event_us
-    if instructions == 0:
-        state.seen = seen
-        return
-    for index in range(count):
-        record = records[first + index]
-        if record.kind == EntryKind.USER_INSTRUCTION:
-            seen ^= rows_seen(state, record, index)
-    for index in range(count):
-        record = records[first + index]
-        if record.kind == EntryKind.USER_INSTRUCTION:
-            seen ^= neighbours_seen(state, record)
-    for _ in range(LEVELS):
-        if not level_descend(state, records, first, count):
+    """Ask for what records first … first + count − 1 will need, one kind of memory after another; count <= AHEAD."""
+    found = int64(0)
+    for index in range(first, first + count):
+        if records[index].kind == EntryKind.USER_INSTRUCTION:
+            seen = state.seen[found]
+            seen.record = index
+            found += 1
+            slots_fetch(state, records[index], seen, found)
+    for number in range(found):
+        rows_fetch(state, records[state.seen[number].record], state.seen[number], number)
+    for number in range(found):
+        neighbours_fetch(state, records[state.seen[number].record], state.seen[number])
+    for _ in range(LEVELS * min(found, int64(1))):
+        if not level_descend(state, found):
             break
-    state.seen = seen
 
 
 @kernel
-def level_descend(state, records, first, count):
-    """Go one level down in the treap of every instruction's price, to where it would rest; False at the bottom."""
+def level_descend(state, count):
+    """Go one level down in the treap of what every instruction adds or moves, to where it will be; False at the end."""
     below = False
-    for index in range(count):
-        at = state.seen_nodes[index]
-        if at != NODE_NONE:
-            node = state.nodes[at]
-            at = int64(node.left) if node.place > state.seen_places[index] else int64(node.right)
-            state.seen_nodes[index] = at
+    for number in range(count):
+        seen = state.seen[number]
+        if seen.node != NODE_NONE:
+            node = state.nodes[seen.node]
+            left = node.place > seen.place or (node.place == seen.place and node.tie > seen.tie)
+            seen.node = int64(node.left) if left else int64(node.right)
+            fetch(state.nodes[seen.node])
             below = True
     return below
+
+
+@kernel
+def takes(record):
+    """Return whether an instruction is likely to fill something: then its account's position changes."""
+    rests = record.op == Op.ORDER_PLACE and record.order_kind != OrderKind.MARKET
+    return not rests and record.op != Op.ORDER_CANCEL and record.op != Op.ORDER_AMEND
 
 
 @kernel
@@ -78,75 +78,94 @@ def expiring(state, ahead):
 
 
 @kernel
-def request_seen(state, account, request_hi, request_lo):
-    """Read the slot where a request id would be."""
-    home = tables.slot_home(state.requests_index, state.index_seed, account, request_hi, request_lo)
-    return state.requests_index[home].row
+def request_fetch(state, account, request_hi, request_lo):
+    """Ask for the slot where a request id would be."""
+    slots = state.requests_index
+    fetch(slots[tables.slot_home(slots, state.index_seed, account, request_hi, request_lo)])
 
 
 @kernel
-def order_seen(state, order_id):
-    """Read the slot where an order id would be."""
-    return state.orders_index[tables.slot_home(state.orders_index, state.index_seed, order_id, int64(0), int64(0))].row
+def order_fetch(state, order_id):
+    """Ask for the slot where an order id would be."""
+    slots = state.orders_index
+    fetch(slots[tables.slot_home(slots, state.index_seed, order_id, int64(0), int64(0))])
 
 
 @kernel
-def slots_seen(state, record, ahead):
-    """Read what is found by a number alone: slots of indexes, the account, the request that will be forgotten."""
-    account_row = account_seen(state, record)
-    links = state.account_links[account_row]
-    seen = request_seen(state, record.account, record.request_hi, record.request_lo)
-    seen ^= order_seen(state, record.order_id) ^ order_seen(state, state.venue.order_next + ahead)
-    seen ^= state.accounts[account_row].free_e6 ^ int64(links.order_last)
-    return seen ^ state.requests[expiring(state, ahead)].digest
+def slots_fetch(state, record, seen, ahead):
+    """Ask for what is found by a number alone: slots of indexes, the account, the request that will be forgotten."""
+    seen.account_row = account_seen(state, record)
+    seen.market_row = prices.market_find(state, record.market)
+    links = state.account_links[seen.account_row]
+    fetch(state.accounts[seen.account_row])
+    fetch_head(links)
+    fetch(links.markets[max(seen.market_row, int64(0))])
+    request_fetch(state, record.account, record.request_hi, record.request_lo)
+    fetch(state.requests[expiring(state, ahead)])
+    order_fetch(state, record.order_id if record.order_id != 0 else state.venue.order_next + ahead)
 
 
 @kernel
-def rows_seen(state, record, ahead):
-    """Read the rows that those name: an order, its node, its account's last order and position, a price's bucket."""
-    account_row = account_seen(state, record)
-    row = orders.order_find(state, record.order_id)
-    seen = order_row_seen(state, row) ^ int64(state.nodes[row].parent)
-    last = int64(state.account_links[account_row].order_last)
-    seen ^= state.orders[last].priority ^ int64(state.order_links[last].next)
+def rows_fetch(state, record, seen, ahead):
+    """Ask for the rows that those name: an order, its account's first and last, its position, a price's bucket."""
+    seen.order_row = orders.order_find(state, record.order_id)
+    links = state.account_links[seen.account_row]
+    for row in (seen.order_row, int64(links.order_first), int64(links.order_last)):
+        if row != ROW_NONE:
+            fetch(state.orders[row])
+            fetch(state.order_links[row])
+            fetch(state.nodes[row])
     gone = state.requests[expiring(state, ahead)]
-    seen ^= request_seen(state, gone.account_id, gone.request_hi, gone.request_lo)
-    market_row = prices.market_find(state, record.market)
-    if market_row >= 0:
-        net_row = int64(state.account_links[account_row].markets[market_row].net)
-        seen ^= state.positions[net_row].lots ^ state.positions[net_row].fees_e6
-        place_seen(state, market_row, record, ahead)
-    return seen
+    request_fetch(state, gone.account_id, gone.request_hi, gone.request_lo)
+    seen.position_row = ROW_NONE
+    seen.node = NODE_NONE
+    if seen.market_row >= 0 and takes(record):
+        seen.position_row = int64(links.markets[seen.market_row].net)
+        fetch(state.positions[seen.position_row])
+        fetch(state.position_links[seen.position_row])
+        fetch(state.nodes[triggers.position_node(seen.position_row)])
+        fetch(state.nodes[triggers.call_node(seen.position_row)])
+    elif seen.market_row >= 0:
+        place_fetch(state, record, seen)
 
 
 @kernel
-def order_row_seen(state, row):
-    """Read every part of an order's row."""
-    order = state.orders[row]
-    return order.priority ^ order.reserved_e6 ^ order.client_order_id[0] ^ int64(order.price_ticks)
-
-
-@kernel
-def place_seen(state, market_row, record, ahead):
-    """Read the root of the bucket where an order with the record's limit would rest; the descent begins there."""
+def place_fetch(state, record, seen):
+    """Ask for the root of the bucket where an order with the record's limit would rest; the descent begins there."""
     if not (0 <= record.price_units < UNITS_MAX and 0 <= record.price_e12 < E12):
         return
-    ticks = (record.price_units * E12 + record.price_e12) // state.markets[market_row].config.tick_e12
+    ticks = (record.price_units * E12 + record.price_e12) // state.markets[seen.market_row].config.tick_e12
     if not 0 < ticks <= PRICE_TICKS_MAX:
         return
     number = triggers.REST_BUY if record.side == Side.BUY else triggers.REST_SELL
-    place = ladder.ladder_place(ticks, record.side == Side.BUY)
-    row = state.ladders[market_row * LADDERS_COUNT + number]
-    state.seen_nodes[ahead] = int64(row.roots[place >> BUCKET_SHIFT])
-    state.seen_places[ahead] = place
+    seen.place = ladder.ladder_place(ticks, record.side == Side.BUY)
+    seen.tie = TIE_LAST
+    root_fetch(state, seen, number)
 
 
 @kernel
-def neighbours_seen(state, record):
-    """Read what stands beside an order: in its treap, and in its account's list."""
-    row = orders.order_find(state, record.order_id)
-    node = state.nodes[row]
-    seen = int64(state.nodes[int64(node.parent)].left) ^ int64(state.nodes[int64(node.left)].parent)
-    seen ^= int64(state.nodes[int64(node.right)].parent)
-    link = state.order_links[row]
-    return seen ^ int64(state.order_links[int64(link.next)].next) ^ int64(state.order_links[int64(link.previous)].next)
+def root_fetch(state, seen, number):
+    """Ask for the root of the bucket of a place in a ladder; the descent begins there."""
+    row = state.ladders[seen.market_row * LADDERS_COUNT + number]
+    seen.node = int64(row.roots[seen.place >> BUCKET_SHIFT])
+    fetch(state.nodes[seen.node])
+
+
+@kernel
+def neighbours_fetch(state, record, seen):
+    """Ask for what stands beside an order, in its treap and its account's list, and for what a position names."""
+    if seen.order_row != ROW_NONE:
+        node, link = state.nodes[seen.order_row], state.order_links[seen.order_row]
+        for other in (int64(node.parent), int64(node.left), int64(node.right)):
+            fetch(state.nodes[other])
+        for other in (int64(link.next), int64(link.previous)):
+            fetch(state.order_links[other])
+    if seen.position_row != ROW_NONE:
+        position = state.positions[seen.position_row]
+        order_fetch(state, position.take_profit_id)
+        order_fetch(state, position.stop_loss_id)
+        # Where it moves to is near to where it is.
+        node = state.nodes[triggers.position_node(seen.position_row)]
+        seen.place = int64(node.place)
+        seen.tie = node.tie
+        root_fetch(state, seen, triggers.THRESHOLD + int64(position.lots < 0))

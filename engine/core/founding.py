@@ -2,7 +2,7 @@
 
 from numpy import int64
 
-from engine.core import commands, events_venue, ladder, ledger, positions, trailing, validate_markets
+from engine.core import commands, events_venue, ladder, ledger, positions, prices, trailing, validate_markets
 from engine.core.kernel import kernel
 from engine.core.limits import KEYFRAME_US, LADDERS_COUNT, LAG_MINUTES, MINUTE_US, PRICE_WINDOW_TICKS, ROW_NONE
 from engine.core.schema import LAG_NONE
@@ -34,6 +34,7 @@ def genesis_apply(state, record, configs):
         header.venue[word] = record.venue[word]
     for minute in range(LAG_MINUTES):
         header.lag_us[minute] = LAG_NONE
+    prices.lag_least_find(state)
     venue_begin(state, record)
     for index in range(record.config_count):
         market_begin(state, int64(index), configs, record.config_first + index)

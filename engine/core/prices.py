@@ -62,7 +62,7 @@ def feed_status_apply(state, command):
     if not same_source:
         for minute in range(limits.LAG_MINUTES):
             header.lag_us[minute] = LAG_NONE
-        state.lag_least_minute = 0
+        lag_least_find(state)
     header.feed_status = command.status
     header.feed_term += 1
     header.feed_price_age_max_ms = command.price_age_max_ms
@@ -153,7 +153,7 @@ def lag_note(state, lag_us):
     """
     header = state.header
     minute = header.log_time_us // limits.MINUTE_US
-    if minute != state.lag_least_minute:
+    if minute != header.lag_minute:
         lag_minute_begin(state, minute)
     bucket = minute % limits.LAG_MINUTES
     header.lag_us[bucket] = min(header.lag_us[bucket], lag_us)
@@ -163,16 +163,21 @@ def lag_note(state, lag_us):
 
 @kernel
 def lag_minute_begin(state, minute):
-    """Forget the lags that are ten minutes old, and find the smallest of the others."""
+    """Forget the lags that are ten minutes old."""
     header = state.header
     steps = min(minute - header.lag_minute, int64(limits.LAG_MINUTES))
     for step in range(steps):
         header.lag_us[(minute - step) % limits.LAG_MINUTES] = LAG_NONE
     header.lag_minute = minute
+    lag_least_find(state)
+
+
+@kernel
+def lag_least_find(state):
+    """Find the smallest lag of the last ten minutes; also on restore."""
     state.lag_least_us = LAG_NONE
     for index in range(limits.LAG_MINUTES):
-        state.lag_least_us = min(state.lag_least_us, header.lag_us[index])
-    state.lag_least_minute = minute
+        state.lag_least_us = min(state.lag_least_us, state.header.lag_us[index])
 
 
 @kernel

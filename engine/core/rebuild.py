@@ -10,6 +10,7 @@ from engine.core import (
     funding,
     orders,
     positions,
+    prices,
     requests,
     reserves,
     stale,
@@ -49,6 +50,7 @@ def rebuild(states, accounts, positions_count, requests_count, orders_by_priorit
         for market_row in range(state.venue.markets_count):
             reserves.uncovered_note(state, int64(row), int64(market_row))
     bands_rebuild(state, accounts)
+    prices.lag_least_find(state)
     state.insurance_told_e6 = state.accounts[ACCOUNT_INSURANCE].free_e6
     state.requests_table.top = requests_count
     for row in range(1, requests_count + 1):

@@ -8,7 +8,7 @@ So forgetting costs O(1) as a rule, O(log n) at worst, and happens exactly on ti
 from numpy import int64
 
 from engine.core import tables, timers
-from engine.core.kernel import kernel
+from engine.core.kernel import inlined, kernel
 from engine.core.limits import INSTRUCTION_LATE_US, ROW_NONE
 from shared.codes import ResultCode
 
@@ -46,10 +46,17 @@ def words_digest(words, first, left, right):
         if word != 0:
             low = (word & LANE_BITS) + index
             high = ((word >> 31) & LANE_BITS) + ((word >> 62) & 3)
-            left = ((left * 1_000_003 + low) % DIGEST_PRIME * 1_000_003 + high) % DIGEST_PRIME
-            right = ((right * 69_069 + high) % DIGEST_PRIME * 69_069 + low) % DIGEST_PRIME
+            left = lane(lane(left * 1_000_003 + low) * 1_000_003 + high)
+            right = lane(lane(right * 69_069 + high) * 69_069 + low)
     # What follows is another record.
-    return (left * 1_000_003 + 1) % DIGEST_PRIME, right
+    return lane(left * 1_000_003 + 1), right
+
+
+@inlined
+def lane(product):
+    """Return product % DIGEST_PRIME, 0 <= product < 2⁶¹: a division by 2³¹ − 1 is a sum of two halves."""
+    folded = (product & LANE_BITS) + (product >> 31)
+    return folded - DIGEST_PRIME if folded >= DIGEST_PRIME else folded
 
 
 @kernel

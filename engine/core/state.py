@@ -7,6 +7,7 @@ The stored tables are schema.py's. The derived ones here are rebuilt from them; 
 import numpy as np
 
 from engine.core import kernel, limits
+from engine.core.fetch import SEEN
 from engine.core.schema import ACCOUNT, FEED, HEADER, MARKET, ORDER, POSITION, REQUEST, VENUE
 from shared import records as r
 
@@ -317,9 +318,7 @@ STATE = np.dtype(
         ("markets", MARKET, (r.MARKETS_CAPACITY,)),
         ("feeds", FEED, (r.MARKETS_CAPACITY,)),
         # derived, small
-        ("seen", np.int64),  # what looking ahead has read: nothing asks for it
-        ("seen_nodes", np.int64, (limits.AHEAD,)),  # where it stands in the treap of each instruction's price
-        ("seen_places", np.int64, (limits.AHEAD,)),
+        ("seen", SEEN, (limits.AHEAD,)),
         ("index_seed", np.int64),  # of this process; no outcome depends on where a key lies
         ("touched", np.int64),  # bit of each market whose settle is due
         ("entry_stage", np.int64),  # of an entry that goes on in the next call; see apply.py
@@ -332,8 +331,7 @@ STATE = np.dtype(
         ("stale_count", np.int64),
         ("evaluations", np.int64),  # of accounts by their bands: counted for tests and measurements
         ("insurance_told_e6", np.int64),
-        ("lag_least_us", np.int64),  # of header.lag_us, as of this minute of log time; minute 0: unknown
-        ("lag_least_minute", np.int64),
+        ("lag_least_us", np.int64),  # of header.lag_us
         ("pool", POOL),
         ("adl", ADL),
         ("plan", PLAN),
@@ -391,11 +389,7 @@ assert STATE.itemsize <= limits.STATE_BYTES_MAX
 
 
 def allocate() -> np.ndarray:
-    """
-    Return an empty state: an array of one record, all zero pages.
-
-    Shapes: STATE[1].
-    """
+    """Return an empty state, STATE[1], all zero pages."""
     states = np.zeros(1, STATE)
     # Python's own hash seed, new in every process unless it was fixed.
     states["index_seed"] = hash("tidemark") & 0x7FFFFFFF

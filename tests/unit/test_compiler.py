@@ -41,7 +41,7 @@ def second(numbers, place):
 if __name__ != "__main__":
     numbers = np.arange(5)
     print(first(numbers, 3), second(numbers, 4), numbers[:0].size)
-    for place in (1000, 7):
+    for place in (1000, 7, -1):
         try:
             second(numbers, place)
         except (AssertionError, IndexError) as error:
@@ -75,10 +75,11 @@ def test_entries_take_their_kernels_with_them(tmp_path: Path) -> None:
 def test_bounds_are_checked_where_that_is_asked_for(tmp_path: Path) -> None:
     """The bounds-checked build looks at every place, in kernels that stand in an entry as well."""
     for _ in range(2):
-        assert said(tmp_path, checked=True)[:3] == [
+        assert said(tmp_path, checked=True)[:4] == [
             "6 12 0",
             "AssertionError too far",
             "IndexError index is out of bounds",
+            "IndexError index is out of bounds",  # -1: no place from the end
         ]
 
 
@@ -87,10 +88,10 @@ def test_numba_is_the_one_that_the_compiler_was_written_against() -> None:
     The compiler stands on Numba's insides; after an upgrade look at them before NUMBA in compiler.py names it.
 
     Compare Numba's DefaultPassBuilder with PASSES (a new pass that kernels need?), CPUCodeLibrary.finalize,
-    _optimize_functions, _optimize_final_module, CPUContext.get_executable and PassManager._runPass with the methods
-    that replace them; then compile from nothing (`scripts/bench core`), with the bounds check and without, and run
-    the suite. If they moved too far: without `pipeline_class` in kernel.py everything works, three times as slowly
-    compiled.
+    _optimize_functions, _optimize_final_module, CPUContext.get_executable, PassManager._runPass and
+    slicing.fix_integer_index with what replaces them; then compile from nothing (`scripts/bench core`), with the
+    bounds check and without, and run the suite. If they moved too far: without `pipeline_class` in kernel.py
+    everything works, three times as slowly compiled.
     """
     import numba
 
