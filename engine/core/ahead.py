@@ -27,8 +27,8 @@ def look_ahead(state, records, first, count):
         if records[index].kind == EntryKind.USER_INSTRUCTION:
             seen = state.seen[found]
             seen.record = index
-            found += 1
             slots_fetch(state, records[index], seen, found)
+            found += 1
     for number in range(found):
         rows_fetch(state, records[state.seen[number].record], state.seen[number], number)
     for number in range(found):
@@ -119,13 +119,16 @@ def rows_fetch(state, record, seen, ahead):
     request_fetch(state, gone.account_id, gone.request_hi, gone.request_lo)
     seen.position_row = ROW_NONE
     seen.node = NODE_NONE
-    if seen.market_row >= 0 and takes(record):
-        seen.position_row = int64(links.markets[seen.market_row].net)
-        fetch(state.positions[seen.position_row])
+    if seen.market_row < 0:
+        return
+    position_row = int64(links.markets[seen.market_row].net)
+    fetch(state.positions[position_row])
+    if takes(record):
+        seen.position_row = position_row
         fetch(state.position_links[seen.position_row])
         fetch(state.nodes[triggers.position_node(seen.position_row)])
         fetch(state.nodes[triggers.call_node(seen.position_row)])
-    elif seen.market_row >= 0:
+    else:
         place_fetch(state, record, seen)
 
 
