@@ -85,6 +85,9 @@ def _time(state: Any, found: list[str]) -> None:
             found.append(f"market {market['market_id']}: its funding of {next_ms} is past")
     if int(state["due"]["funding_us"]) != min(due, default=0):
         found.append(f"the first funding is at {min(due, default=0)}, not at {state['due']['funding_us']}")
+    least_us = int(state["header"]["lag_us"].min())
+    if int(state["lag_least_us"]) != least_us:
+        found.append(f"the smallest lag is {least_us}, not {state['lag_least_us']}")
     begun = ("touched", "entry_stage", "settle_step", "settle_cursor", "stale_count")
     if state["due"]["funding_market"] or state["task"]["kind"] or state["adl"]["position_id"]:
         found.append("something of the last entry is left over")
@@ -171,6 +174,9 @@ def _ladders(states: np.ndarray, state: Any, live: Live, found: list[str]) -> No
     """
     top = int(state["positions_table"]["top"])
     for index in range(int(state["venue"]["markets_count"])):
+        bests = state["ladders"]["best_place"][index * limits.LADDERS_COUNT :][: limits.LADDERS_COUNT]
+        if (state["market_links"]["bests"][index] != bests).any():
+            found.append(f"market {index + 1}: the places side by side are not the best places of its ladders")
         own = live.orders[live.orders["market_id"] == index + 1]
         follows = (own["kind"] == OrderKind.TRAILING_STOP) & (own["active"] == TRAILS)
         follows &= own["status"] == OrderStatus.TRIGGER

@@ -123,6 +123,8 @@ BENDS: dict[str, Bend] = {
     "deadman: row": bend(link(5), "heap_at"),
     "requests are remembered": bend(lambda: STATE["request_queue"], 1),
     "for too long": bend(lambda: STATE["requests"][1], "expires_us", -(10**15)),
+    "the smallest lag": bend(lambda: STATE, "lag_least_us"),
+    "places of its ladders": bend(lambda: STATE["market_links"]["bests"][0], 11),
     "ladders hold": bend(lambda: STATE["ladders"][0], "count"),
     "trailing stops follow": bend(lambda: order_of(kind=8), "active"),
     "its cross_markets is": bend(link(8), "cross_markets", 2),
