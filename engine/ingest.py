@@ -30,6 +30,8 @@ WIRE_DEFAULT = "fast" if JIT else "plain"
 FIRED_MAX = 1_000  # prices that fired a trigger, of one call
 PART_EVENTS = 512  # events after which they are encoded: a record is long, and they should still be in the cache
 STATUSES = {int(status): status for status in BatchStatus}
+DONE, EVENTS_FULL = int(BatchStatus.DONE), int(BatchStatus.EVENTS_FULL)
+EVENT_BYTES = r.EVENT.itemsize
 CHECKPOINT_NONE = (0, "", "")
 
 
@@ -69,7 +71,9 @@ class Machine:
         self.part = PART_EVENTS
         self.viewed: tuple[Any, Any, tuple[np.ndarray, ...]] | None = None
         self.event_words = self.events.view(np.int64).reshape(-1, r.EVENT_WORDS)
+        self.event_bytes = self.events.view(np.uint8)
         self.fired = np.empty((FIRED_MAX, 2), np.int64)
+        self.at_once: Callable[[Any], None] | None = None  # is shown what a whole batch causes before it is noted
         encoder: Any = EventEncoder if self.fast else Encoder
         self.encoder = encoder(core.markets_of(self.states), core.header(self.states)["events_last"])
         self.checkpoint = CHECKPOINT_NONE
@@ -121,20 +125,31 @@ class Machine:
         while self.applied_count < end:
             count = min(self.part, end - self.applied_count)
             applied, events_count, code = core.apply_views(self.states, self.views(), self.applied_count, count)
+            found = self.encoded(events_count, code != EVENTS_FULL)
+            if self.at_once is not None and applied == len(self.entries) and code == DONE:
+                self.at_once(found)
             if events_count and (count := fired_find(self.event_words, events_count, self.fired)):
                 fired += [(seq, time_us) for seq, time_us in self.fired[:count].tolist() if seq != cut_seq]
-            if code == BatchStatus.EVENTS_FULL:  # of an entry that goes on in the next call the first part has told
+            if code == EVENTS_FULL:  # of an entry that goes on in the next call the first part has told
                 cut_seq = int(self.events["seq"][events_count - 1])
-            found = self.encoder.feed(self.events[:events_count], code != BatchStatus.EVENTS_FULL)
             if outputs is None:
                 outputs = found
             else:
                 outputs.extend(found)
             self.applied_count += applied
             self.part = min(BATCH_MAX, PART_EVENTS * max(applied, 1) // max(events_count, 1) + 1)
-            if code != BatchStatus.EVENTS_FULL and (code != BatchStatus.DONE or self.applied_count == end):
+            if code != EVENTS_FULL and (code != DONE or self.applied_count == end):
                 return self.step_end(STATUSES[code], outputs, fired)
         return None
+
+    def encoded(self, events_count: int, complete: bool) -> Sequence[Any]:
+        """Return the outputs that the last call's events complete."""
+        found: Sequence[Any]
+        if self.fast:
+            found = self.encoder.feed_bytes(self.event_bytes[: events_count * EVENT_BYTES], complete)
+        else:
+            found = self.encoder.feed(self.events[:events_count], complete)
+        return found
 
     def views(self) -> tuple[np.ndarray, ...]:
         """Return the batch as the core takes it, made again only where it has other arrays."""

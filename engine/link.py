@@ -87,6 +87,7 @@ class Link:
         self.port: Port | None = None
         self.asked: deque[Question] = deque()
         self.unsent: list[bytes | memoryview] = []
+        self.failed: OSError | None = None  # what sending at once met; raised with the next send
         self.room_make(ROOM_FIRST)
         self.begin = self.got = 0  # what was received and not taken
         self.places = np.empty(1_024, np.int64)
@@ -110,6 +111,7 @@ class Link:
         port, self.port = self.port, None
         self.asked.clear()
         self.unsent.clear()
+        self.failed = None
         self.begin = self.got = 0
         if port is not None:
             port.close()
@@ -128,8 +130,20 @@ class Link:
         self.asked.append(question)
         self.unsent += question.parts
 
+    def ask_at_once(self, question: Question) -> None:
+        """Send a question that nothing is to go with, when nothing else waits; what that raises, the next send does."""
+        assert self.port is not None
+        assert not self.unsent
+        self.asked.append(question)
+        try:
+            self.port.send(b"".join(question.parts))
+        except OSError as error:
+            self.failed = error
+
     def send(self) -> None:
         """Send everything that was asked since the last send, in one piece."""
+        if self.failed is not None:
+            raise self.broken(self.failed) from self.failed
         if not self.unsent:
             return
         parts = self.unsent

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.encode.encoded import Encoded
 from engine.encode.kept import Commands, Kept
 from engine.link import Frame, Link, Question, ReadTexts, entries_expect, head_of
 from engine.publish import Last, Publisher, chain_check
@@ -116,6 +117,25 @@ class FastPublisher(Publisher):
         self.adding = commands
         self.link.ask(Question(text, self.append_take, 1 if alone else commands.taken + 2, writes=True))
         return True
+
+    def append_at_once(self, outputs: Encoded) -> None:
+        """
+        Send the one output that a batch caused, which is not kept yet, if it follows what the stream is known to hold.
+
+        Whatever else there is goes the way of `append_ask`.
+        """
+        if len(outputs.runs) != 1 or self.adding is not None or self.tip_id is None or self.link.asked:
+            return
+        run = outputs.runs[0]
+        if run.end - run.first != 1:
+            return
+        room = run.slab.room
+        _, _, *previous, first, _, end = room.marks[run.first].tolist()
+        if tuple(previous) != self.tip_id:
+            return
+        data = room.view[first:end]
+        self.adding = Commands(data, 1, run.newest, self.tip_id, run.newest)
+        self.link.ask_at_once(Question((self.head, data), self.append_take, writes=True))
 
     def commands_next(self, tip: tuple[int, int]) -> Commands:
         """Return the oldest kept outputs beyond the stream's end; what genesis causes makes the stream."""

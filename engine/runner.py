@@ -272,11 +272,15 @@ class Runner:
             facts |= {"silent_ms": self.silent_ms, "took_ms": self.promotion_ms}
         parts.log.info(f"leader_{change}", **facts)
 
+    def awake(self) -> bool:
+        """Return whether no restoration of the log can have been slept through."""
+        return bool(self.parts.clock.monotonic_s() - self.restored_last_s <= RESTORED_S)
+
     def may_publish(self) -> bool:
         """Return whether we lead; raises LogRestored when we slept while the log was restored."""
         if not self.parts.leadership.leading:
             return False
-        if self.parts.clock.monotonic_s() - self.restored_last_s > RESTORED_S:
+        if not self.awake():
             self.restored_check()  # it slept: what it derived may be of a log that is no more
         return True
 

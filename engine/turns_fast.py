@@ -38,6 +38,7 @@ class FastTurn:
         self.found: Frame | None = None
         self.compared_last_s = float("-inf")
         self.publisher.told = self.told
+        parts.machine.at_once = self.at_once
 
     def open(self) -> None:
         """Have a new connection, on which nothing is under way; raises StreamsDown."""
@@ -106,6 +107,11 @@ class FastTurn:
         if self.asked_after is None and not runner.full() and not parts.source.in_archive(parts.machine.seq):
             self.read_ask(parts.machine.seq, None if self.goes_on() else parts.block_ms)
         self.link.send()
+
+    def at_once(self, outputs: Any) -> None:
+        """Send what a whole batch caused before anything is noted of it, where that is a single output."""
+        if self.runner.parts.leadership.leading and self.runner.awake():
+            self.publisher.append_at_once(outputs)
 
     def goes_on(self) -> bool:
         """Return whether there is more to publish or to read back at once, so that nothing is waited for."""

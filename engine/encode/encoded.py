@@ -26,6 +26,7 @@ class Room:
     def __init__(self, size: int, marks_count: int) -> None:
         """Take so many bytes and marks."""
         self.raw = np.empty(size, np.uint8)
+        self.view = self.raw.data
         self.marks = np.empty((marks_count, e.MARK_WORDS), np.int64)
 
 
@@ -162,7 +163,10 @@ class EventEncoder:
 
         Shapes: EVENT[n] in order. `complete` is False when the last entry goes on in the next call (EVENTS_FULL).
         """
-        rows = (events if events.flags.c_contiguous else events.copy()).view(np.uint8)
+        return self.feed_bytes((events if events.flags.c_contiguous else events.copy()).view(np.uint8), complete)
+
+    def feed_bytes(self, rows: np.ndarray, complete: bool) -> Encoded:
+        """Return what `feed` does; shapes: rows uint8[n], the records as their bytes, which are quickly cut."""
         encoded = Encoded()
         if self._open is not None:
             rows = self._joined(self._open, rows, encoded)
