@@ -28,16 +28,11 @@ from shared.streams import Streams
 class ProcessClock:
     """The real times; a sleep ends early when the process is asked to stop."""
 
+    now_us = staticmethod(clock.now_us)
+    monotonic_s = staticmethod(clock.monotonic_s)
+
     def __init__(self) -> None:
         self.stop = threading.Event()
-
-    def now_us(self) -> int:
-        """Return the wall clock in microseconds."""
-        return clock.now_us()
-
-    def monotonic_s(self) -> float:
-        """Return seconds that never step back."""
-        return clock.monotonic_s()
 
     def sleep_s(self, seconds: float) -> None:
         """Sleep; raises SystemExit when the process was asked to stop while it waits."""

@@ -78,6 +78,7 @@ class Machine:
         self.encoder = encoder(core.markets_of(self.states), core.header(self.states)["events_last"])
         self.checkpoint = CHECKPOINT_NONE
         self.entries: Sequence[Any] = []
+        self.entries_count = 0
         self.applied_count = 0  # of the batch
         self.seq = self.header().seq
         self.last_entry: Callable[[], Any] | None = None  # gives the entry `seq`; None before the first batch
@@ -94,7 +95,7 @@ class Machine:
 
     def load(self, entries: Sequence[Any]) -> None:
         """Take as many entries as the batch holds; raises Refusal when their numbers do not go on without a gap."""
-        assert self.applied_count == len(self.entries), "the batch before was not applied to its end"
+        assert self.applied_count == self.entries_count, "the batch before was not applied to its end"
         self.batch.clear()
         # Of bytes: a reply of Redis, lines of the archive.
         batch_fill = getattr(entries, "batch_fill", None) if self.fast else None
@@ -103,7 +104,7 @@ class Machine:
             if filled.gap is not None:
                 raise gap_refusal(*filled.gap)
             self.tick_seq = filled.tick_seq or self.tick_seq
-            self.entries, self.applied_count = entries, 0
+            self.entries, self.entries_count, self.applied_count = entries, len(entries), 0
             return
         seq = self.seq
         for entry in entries:
@@ -113,20 +114,19 @@ class Machine:
             self.batch.add(seq, entry.fields)
             if entry.fields and entry.fields[-1][0] == b"clock_tick":
                 self.tick_seq = seq
-        self.entries = entries
-        self.applied_count = 0
+        self.entries, self.entries_count, self.applied_count = entries, len(entries), 0
 
     def step(self, most: int | None = None) -> Step | None:
         """Apply on to the next entry after which the shell has to act, at most so many; None at the batch's end."""
         outputs: Any = None
         fired: list[tuple[int, int]] = []
         cut_seq = 0
-        end = len(self.entries) if most is None else min(len(self.entries), self.applied_count + most)
+        end = self.entries_count if most is None else min(self.entries_count, self.applied_count + most)
         while self.applied_count < end:
             count = min(self.part, end - self.applied_count)
             applied, events_count, code = core.apply_views(self.states, self.views(), self.applied_count, count)
             found = self.encoded(events_count, code != EVENTS_FULL)
-            if self.at_once is not None and applied == len(self.entries) and code == DONE:
+            if self.at_once is not None and applied == self.entries_count and code == DONE:
                 self.at_once(found)
             if events_count and (count := fired_find(self.event_words, events_count, self.fired)):
                 fired += [(seq, time_us) for seq, time_us in self.fired[:count].tolist() if seq != cut_seq]

@@ -130,13 +130,18 @@ class Link:
         self.asked.append(question)
         self.unsent += question.parts
 
-    def ask_at_once(self, question: Question) -> None:
-        """Send a question that nothing is to go with, when nothing else waits; what that raises, the next send does."""
+    def ask_at_once(self, text: bytes, take: Callable[[Frame], None]) -> None:
+        """
+        Send something that writes and nothing with it, when nothing is under way, and wait until something comes back.
+
+        Who waits leaves the processor to those whom the server wakes. What breaks meanwhile the next send raises.
+        """
         assert self.port is not None
-        assert not self.unsent
-        self.asked.append(question)
+        assert not self.asked
+        self.asked.append(Question((), take, writes=True))
         try:
-            self.port.send(b"".join(question.parts))
+            self.port.send(text)
+            self.more()
         except OSError as error:
             self.failed = error
 

@@ -133,9 +133,8 @@ class FastPublisher(Publisher):
         _, _, *previous, first, _, end = room.marks[run.first].tolist()
         if tuple(previous) != self.tip_id:
             return
-        data = room.view[first:end]
-        self.adding = Commands(data, 1, run.newest, self.tip_id, run.newest)
-        self.link.ask_at_once(Question((self.head, data), self.append_take, writes=True))
+        self.adding = Commands(room.view[first:end], 1, run.newest, self.tip_id, run.newest)
+        self.link.ask_at_once(self.head + self.adding.data, self.append_take)
 
     def commands_next(self, tip: tuple[int, int]) -> Commands:
         """Return the oldest kept outputs beyond the stream's end; what genesis causes makes the stream."""

@@ -20,6 +20,7 @@ from shared.stream_keys import Entry, log_id
 
 COMPARE_MIN = 256  # outputs that wait to be read back are not left for a quiet turn
 COMPARE_S = 0.02
+AT_ONCE_MAX = 16  # entries of a batch that is short enough to be answered before it is noted
 
 
 class FastTurn:
@@ -109,8 +110,9 @@ class FastTurn:
         self.link.send()
 
     def at_once(self, outputs: Any) -> None:
-        """Send what a whole batch caused before anything is noted of it, where that is a single output."""
-        if self.runner.parts.leadership.leading and self.runner.awake():
+        """Send what a few entries caused before anything is noted of it, where that is a single output."""
+        parts = self.runner.parts
+        if parts.machine.entries_count <= AT_ONCE_MAX and parts.leadership.leading and self.runner.awake():
             self.publisher.append_at_once(outputs)
 
     def goes_on(self) -> bool:
@@ -145,8 +147,8 @@ class FastTurn:
             if self.found_after == seq:
                 break
             self.read_ask(seq, None)  # what was asked ahead was not applied to its end
-        entries_expect(frame)
         if frame.places is None:
+            entries_expect(frame)
             return (), self.asked_count
         return LogReply(frame.raw, frame.begin, frame.entries, frame.end, frame.places), self.asked_count
 
