@@ -11,26 +11,22 @@ from typing import Any
 
 import hiredis
 
-from shared.stream_wire import NOTHING, Wire, error_of
+from shared.stream_wire import NOTHING, Lent, Wire
 
 WAITING_MAX = 16  # unanswered at once: of so many, a server that hangs may leave the outcome unknown
 SILENT_S = 0.25  # unanswered for so long, nothing more is sent on a connection
 
 
-class Pipe(asyncio.Protocol):
+class Pipe(Lent):
     """Questions of one reply each, under way on one connection; silent for `patience_s`, it ends."""
 
     def __init__(self, wire: Wire, patience_s: float) -> None:
         """Take over the connection of a wire on which nothing is under way."""
-        self.transport = wire.transport
-        self.before = wire.before
+        super().__init__(wire.transport, wire.before)
         self.patience_s = patience_s
-        self.loop = wire.loop
-        self.reader = hiredis.Reader(replyError=error_of, notEnoughData=NOTHING)  # type: ignore[arg-type]
         self.waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()  # since when, and for what
         self.timer: asyncio.TimerHandle | None = None
         self.ended = False
-        self.transport.set_protocol(self)
 
     @property
     def open(self) -> bool:
@@ -75,15 +71,6 @@ class Pipe(asyncio.Protocol):
                     future.set_result(reply)
         except hiredis.ProtocolError as error:
             self.end(ConnectionError(str(error)))
-
-    def eof_received(self) -> None:
-        """Tell whoever waits, and let the transport close."""
-        self.end(ConnectionError("the server closed the connection"))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits that nothing more will come."""
-        self.end(error if isinstance(error, OSError) else ConnectionError("the server closed the connection"))
-        self.before.connection_lost(error)
 
     def end(self, error: OSError) -> None:
         """Hang up and tell whoever waits why; nothing is sent from here any more."""

@@ -6,6 +6,7 @@ a connection of another kind, or one that was already read from, simply does wit
 here, only where it ends.
 """
 
+import abc
 import asyncio
 from typing import Any
 
@@ -22,20 +23,41 @@ def error_of(text: str) -> ServerError:
     return ServerError(first, rest) if first.isupper() and first.isalpha() else ServerError("ERR", text)
 
 
-class Wire(asyncio.Protocol):
+class Lent(asyncio.Protocol, abc.ABC):
+    """A connection that the client library made and reads no more."""
+
+    def __init__(self, transport: Any, before: Any) -> None:
+        """Take over a transport; whoever had it before is told of its end alone."""
+        self.transport = transport
+        self.before = before
+        self.loop = asyncio.get_running_loop()
+        self.reader = hiredis.Reader(replyError=error_of, notEnoughData=NOTHING)  # type: ignore[arg-type]
+        transport.set_protocol(self)
+
+    def eof_received(self) -> None:
+        """Tell whoever waits, and let the transport close."""
+        self.end(ConnectionError("the server closed the connection"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell whoever waits that nothing more will come."""
+        self.end(error if isinstance(error, OSError) else ConnectionError("the server closed the connection"))
+        self.before.connection_lost(error)
+
+    @abc.abstractmethod
+    def end(self, error: OSError) -> None:
+        """Let nobody use this connection any more, and tell whoever waits why."""
+
+
+class Wire(Lent):
     """One connection; at most one request is under way."""
 
     def __init__(self, transport: Any) -> None:
-        """Take over a transport; whoever had it before is told of its end alone."""
-        self.transport = transport
-        self.loop = asyncio.get_running_loop()
-        self.reader = hiredis.Reader(replyError=error_of, notEnoughData=NOTHING)  # type: ignore[arg-type]
+        """Take over a transport."""
+        super().__init__(transport, transport.get_protocol())
         self.replies: list[Any] = []
         self.wanted = 0
         self.answered: asyncio.Future[None] | None = None
         self.stale = False  # it has ended, or said something that nobody had asked
-        self.before = transport.get_protocol()
-        transport.set_protocol(self)
 
     async def ask(self, data: bytes, count: int, timeout_s: float) -> list[Any]:
         """
@@ -70,15 +92,6 @@ class Wire(asyncio.Protocol):
         if len(self.replies) == self.wanted:
             self.stale = self.stale or self.reader.has_data()
             waiting.set_result(None)
-
-    def eof_received(self) -> None:
-        """Tell whoever waits, and let the transport close."""
-        self.end(ConnectionError("the server closed the connection"))
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits that nothing more will come."""
-        self.end(error if isinstance(error, OSError) else ConnectionError("the server closed the connection"))
-        self.before.connection_lost(error)
 
     def end(self, error: OSError) -> None:
         """Let nobody use this connection any more, and tell whoever waits why."""
