@@ -8,7 +8,7 @@ whose answer does not come in time, is UNKNOWN, and the caller learns by which i
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -32,6 +32,8 @@ from shared.streams import (
 CHUNKS_MAX = 64
 REQUEST_TIME_OFF_MAX_US = 4_000_000
 APPENDS_MAX = 1_024  # begun and not ended; beyond it nothing is begun
+
+T = TypeVar("T")
 
 
 class Instruction(NamedTuple):
@@ -151,8 +153,7 @@ class WaitingRoom:
             if on_appended is not None:
                 on_appended()
         try:
-            async with asyncio.timeout(max(0.0, deadline_s - self._monotonic_s())):
-                cause = await future  # itself, so that its waiter is the next to run
+            cause = await within(future, deadline_s - self._monotonic_s())
         except TimeoutError:
             return Outcome(None, appended.seq)
         finally:
@@ -169,8 +170,7 @@ class WaitingRoom:
         if sent is None:
             return await self._append_long(entry, deadline_s)
         try:
-            async with asyncio.timeout(max(0.0, deadline_s - self._monotonic_s())):
-                appended = append_outcome(await sent)
+            appended = append_outcome(await within(sent, deadline_s - self._monotonic_s()))
         except OSError:  # no reply came, or not in time
             return Appended(AppendStatus.UNKNOWN, 0)
         return await self._refused(appended, deadline_s) if appended.status is AppendStatus.REFUSED else appended
@@ -222,6 +222,25 @@ class WaitingRoom:
         except StreamsError:
             cause = None
         return Outcome(cause, cause.seq if cause else first_seq, replay=cause is not None)
+
+
+async def within(future: "asyncio.Future[T]", seconds: float) -> T:
+    """
+    Return what a future gives, at the next step of the loop after it does; raises TimeoutError when that is too late.
+
+    The future is this caller's alone: it has ended afterwards. `asyncio.timeout` takes more than twice as long.
+    """
+    timer = asyncio.get_running_loop().call_later(max(0.0, seconds), _late, future)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+
+
+def _late(future: "asyncio.Future[Any]") -> None:
+    """Have nobody wait for a future any more."""
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 def first_cause(entries: list[EventsEntry], request_id: str) -> Cause | None:
