@@ -41,7 +41,11 @@ def awaiting(
 
 
 class StreamsAsync(Client):
-    """The verbs as coroutines; each verb has a connection to itself while it runs, idle ones are used again."""
+    """
+    The verbs as coroutines; each verb has a connection to itself while it runs, idle ones are used again.
+
+    Single entries that may go out at once share one (`append_send`).
+    """
 
     def __init__(self, url: str, connect: Callable[[], Any] | None = None, **options: Any) -> None:
         """Prepare; `connect` gives a connection that is not open yet, in place of the library's."""

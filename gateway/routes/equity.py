@@ -21,7 +21,7 @@ async def history_equity_show(call: Call) -> Response:
     """Answer the wallet balance after each step of time, newest first; of now the equity too."""
     query = call.query("interval", "from_ms", "to_ms", "wait_seq")
     wanted = range_wanted(query)
-    await count_more(call, LimitName.READ, str(call.caller.account_id), REQUESTS - 1)
+    count_more(call, LimitName.READ, str(call.caller.account_id), REQUESTS - 1)
     desk, now_us = call.desk, call.gateway.parts.now_us()
     # The cursor is read first: the legs are at least as new as it says.
     complete_to_seq = await desk.history.complete_to(wait_seq_read(query))

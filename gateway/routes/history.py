@@ -60,7 +60,7 @@ async def history_answer(call: Call, name: str) -> Response:
     query = call.query(*PAGE_QUERY, *filters)
     as_csv = csv_wanted(call.request.headers.get("accept"))
     wanted = page_wanted(call, query, filters, CSV_LIMIT_MAX if as_csv else LIMIT_MAX)
-    await count_more(call, LimitName.READ, str(call.caller.account_id), (wanted.limit - 1) // LIMIT_MAX)
+    count_more(call, LimitName.READ, str(call.caller.account_id), (wanted.limit - 1) // LIMIT_MAX)
     complete_to_seq, rows = await call.desk.history.rows(feed, call.account_id, wanted, wait_seq_read(query))
     following, rows = cursor_following(rows, wanted.limit), rows[: wanted.limit]
     if as_csv:

@@ -67,7 +67,7 @@ async def candles_show(call: Call) -> Response:
     market = market_named(call)["market"]
     wanted, first_page = candles_wanted(query)
     client = call.request.client
-    await count_more(call, LimitName.PUBLIC, network_of(client.host if client else None), wanted.requests() - 1)
+    count_more(call, LimitName.PUBLIC, network_of(client.host if client else None), wanted.requests() - 1)
     # The view first: what its minute was is stored at the earliest afterwards.
     running = candles.running_of(await view_beside(call, market)) if first_page else None
     database = call.desk.parts.database

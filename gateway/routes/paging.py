@@ -91,7 +91,7 @@ def filter_read(call: Call, name: str, query: dict[str, str]) -> str | int:
     return text
 
 
-async def count_more(call: Call, limit: str, who: str, requests: int) -> None:
+def count_more(call: Call, limit: str, who: str, requests: int) -> None:
     """Count a request that costs as much as several; raises Refusal(RATE_LIMITED)."""
     for _ in range(requests):
         call.gateway.limits.hit(limit, who)

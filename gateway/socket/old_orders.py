@@ -148,7 +148,7 @@ async def order_cancel(socket: Socket, body: dict[str, Any], came_s: float) -> d
 async def order_status(socket: Socket, body: dict[str, Any], _came_s: float) -> dict[str, Any]:
     """Return what became of an order, by its number, its sender's name for it, or the request that made it."""
     one_of(body, "orderId", "clientOrderId", "requestId")
-    caller = await caller_counted(socket, READ, LimitName.READ)
+    caller = caller_counted(socket, READ, LimitName.READ)
     view = await socket.desk.views.account(caller.account_id)
     if "orderId" in body:
         return await order_found(socket, caller, view, number_of("orderId", body["orderId"]))
@@ -241,7 +241,7 @@ async def monitoring_status(socket: Socket, _body: dict[str, Any], _came_s: floa
     fresh = [name for name, row in prices.items() if row["fresh"]]
     body: dict[str, Any] = {"isMonitoring": bool(fresh), "markets": fresh, "prices": prices, "env": ENVIRONMENT}
     if socket.caller is not None:
-        caller = await caller_counted(socket, READ, LimitName.READ)
+        caller = caller_counted(socket, READ, LimitName.READ)
         view = await socket.desk.views.account(caller.account_id)
         waiting = [order for order in view.orders if status_live(order) == "waiting"]
         body |= {"activeOrders": len(view.orders), "activePositions": len(view.positions)}

@@ -76,7 +76,7 @@ async def carry_out(
     turn = Turn(socket.turn)
     try:
         await turn.take(parts.settings.response_timeout_s)
-        caller = await caller_counted(socket, TRADE, LimitName.TRADE)
+        caller = caller_counted(socket, TRADE, LimitName.TRADE)
         account_id = await socket.account_of(UNSET if sending.account is None else sending.account)
         wish = Wish(
             operation,
@@ -103,7 +103,7 @@ async def carry_out(
     return reply
 
 
-async def caller_counted(socket: Socket, scope: str, limit: str) -> Caller:
+def caller_counted(socket: Socket, scope: str, limit: str) -> Caller:
     """Return who acts here, once more counted against a limit; raises Refusal when they may not, or not now."""
     caller = socket.signed_in()
     if not caller.may(scope):
@@ -116,7 +116,7 @@ async def preview_run(socket: Socket, asked: Asked, _came_s: float) -> Answer:
     """Return what an operation would do; nothing is sent."""
     assert isinstance(asked, Preview)
     parts = socket.gateway.parts
-    await caller_counted(socket, READ, LimitName.READ)
+    caller_counted(socket, READ, LimitName.READ)
     body = await socket.desk.calculator.preview(await socket.account_of(asked.account), asked.body)
     return Answer(id=asked.id, status=200, body=body | {"request_id": request_id_fresh(parts.now_us(), parts.randbits)})
 

@@ -298,7 +298,7 @@ async def caller_of(desk: Desk, asked: m.Auth) -> Caller:
 async def subscribe(socket: Socket, asked: m.Subscribe) -> m.Told | None:
     """Follow channels from a snapshot or a place on."""
     desk = socket.desk
-    channels = await channels_asked(socket, asked.channels)
+    channels = channels_asked(socket, asked.channels)
     account: int | None = None
     if any(channel.private for channel in channels):
         if not socket.signed_in().may(READ):
@@ -328,7 +328,7 @@ async def subscribe(socket: Socket, asked: m.Subscribe) -> m.Told | None:
     return None
 
 
-async def channels_asked(socket: Socket, names: list[str]) -> list[Channel]:
+def channels_asked(socket: Socket, names: list[str]) -> list[Channel]:
     """Return the channels of a message, each once, and count it against the limit; raises Refusal."""
     if socket.caller is not None:
         socket.gateway.limits.hit(LimitName.READ, str(socket.caller.account_id))
@@ -340,7 +340,7 @@ async def channels_asked(socket: Socket, names: list[str]) -> list[Channel]:
 
 async def unsubscribe(socket: Socket, asked: m.Unsubscribe) -> m.Told | None:
     """Follow channels no more."""
-    channels = await channels_asked(socket, asked.channels)
+    channels = channels_asked(socket, asked.channels)
     account: int | None = None
     if any(channel.private for channel in channels):
         account = await socket.account_of(asked.account)
